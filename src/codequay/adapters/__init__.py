@@ -1,0 +1,1 @@
+"""Back ends, one folder per technology, reached only through entry points."""

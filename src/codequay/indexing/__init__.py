@@ -1,0 +1,1 @@
+"""From a source to chunks in the stores: decode, scan, chunk, stage, seal, publish."""

@@ -1,0 +1,56 @@
+"""``codequay index``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import exit_codes
+from .command import Argument, Command, Invocation
+
+if TYPE_CHECKING:
+    from codequay.app import IndexAnswer
+
+
+def run(call: Invocation) -> int:
+    from . import render
+
+    codes: list[int] = []
+    for path in call.values["PATH"]:
+        try:
+            render.index(call.out, one(call, path))
+        except BrokenPipeError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - one place that fails must not stop the others
+            render.error(call.out, exc)
+            codes.append(exit_codes.exit_code(exc))
+    return exit_codes.combine(codes)
+
+
+def one(call: Invocation, path: str) -> IndexAnswer:
+    """Index one place, with the settings that hold there."""
+    from codequay.app import IndexRequest
+
+    from . import runtime
+    from .progress import Progress
+
+    settings = runtime.settings(call, path)
+    request = IndexRequest(path)
+    progress = Progress(call.out, path)
+    try:
+        return runtime.ask(call, settings, lambda quay: quay.index(request, progress=progress), readonly=False)
+    finally:
+        progress.close()
+
+
+COMMAND = Command(
+    name="index",
+    summary="read a repository or folder and make it searchable",
+    run=run,
+    arguments=(Argument("PATH", "a path inside the repository (default: here)", default=".", many=True),),
+    examples=(
+        ("codequay index", "the repository that you stand in"),
+        ("codequay index ~/src/django ~/src/flask", "several; one that fails does not stop the others"),
+    ),
+    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 6, 7, 130, 143)},
+    notes="The index lies in .codequay/ at the top of the repository. Nothing of the repository's is executed.",
+)

@@ -1,0 +1,42 @@
+"""``codequay plan``."""
+
+from __future__ import annotations
+
+from . import exit_codes
+from .command import Argument, Command, Invocation
+
+
+def run(call: Invocation) -> int:
+    from . import render, runtime
+
+    settings = runtime.settings(call, call.values["PATH"])
+    plan = runtime.app(call, settings).plan().to_json()
+    out = call.out
+    if out.options.format == "json":
+        out.json(plan)
+    elif out.options.format == "jsonl":
+        for port, chosen in plan["ports"].items():
+            out.json({"port": port, **chosen})
+    else:
+        rows = [("PORT", "ADAPTER", "REACH", "DURABLE", "CHOSEN BY")]
+        for port, chosen in plan["ports"].items():
+            able = chosen["capabilities"]
+            rows.append((port, chosen["adapter"], able["reach"], "yes" if able["durable"] else "no", chosen["why"]))
+        out.data(f"profile  {plan['profile']}")
+        render.table(out, rows)
+    for warning in plan["warnings"]:
+        out.note(warning)
+    return exit_codes.OK
+
+
+COMMAND = Command(
+    name="plan",
+    summary="which adapter stands behind each port, and why; opens nothing",
+    run=run,
+    arguments=(Argument("PATH", "with the settings that hold there (default: here)", default="."),),
+    examples=(
+        ("codequay plan", "what the next command will use"),
+        ("CODEQUAY_PORTS__LOCK=memory codequay plan", "with one port swapped"),
+    ),
+    exits={code: exit_codes.MEANING[code] for code in (0, 2)},
+)

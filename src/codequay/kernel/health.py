@@ -1,0 +1,73 @@
+"""Health: a cheap round trip to every open port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from codequay.ports.op import Effect, Op
+from codequay.ports.spec import Clock
+
+if TYPE_CHECKING:
+    import inspect
+
+    from .lifecycle import Opened
+
+State = Literal["ok", "degraded", "down"]
+
+PING_TIMEOUT = 5.0
+"""Seconds until a port that does not answer counts as down."""
+
+_PING = Op("ping", Effect.READ, True, None, sync=False, stream=False, signature=cast("inspect.Signature", None))
+
+
+@dataclass(frozen=True, slots=True)
+class PortHealth:
+    """One port. ``latency_ms`` is None for an adapter without ``ping``; ``detail`` says why it is not ok."""
+
+    port: str
+    adapter: str
+    state: State
+    latency_ms: float | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """All ports; ``state`` is the worst of them."""
+
+    state: State
+    ports: tuple[PortHealth, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+async def check(opened: Sequence[Opened], latency_threshold_ms: float, clock: Clock) -> Health:
+    """Ping all at once; slower than the threshold is degraded, an error or no answer is down."""
+    ports = tuple(await asyncio.gather(*(_one(each, latency_threshold_ms, clock) for each in opened)))
+    states = {port.state for port in ports}
+    worst: State = "down" if "down" in states else "degraded" if "degraded" in states else "ok"
+    return Health(worst, ports)
+
+
+async def _one(opened: Opened, threshold: float, clock: Clock) -> PortHealth:
+    port, adapter = opened.plan.port, opened.plan.adapter
+    ping = getattr(opened.adapter, "ping", None)
+    if ping is None:
+        return PortHealth(port, adapter, "ok", None)
+    started = clock.monotonic()
+    try:
+        async with asyncio.timeout(PING_TIMEOUT):
+            await ping()
+    except TimeoutError:
+        return PortHealth(port, adapter, "down", None, f"no answer within {PING_TIMEOUT:g} s")
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the port is down and the others are not
+        return PortHealth(port, adapter, "down", None, opened.translator.error(exc, _PING).message)
+    latency = (clock.monotonic() - started) * 1000
+    if latency > threshold:
+        detail = f"{latency:.0f} ms, more than {threshold:g} ms"
+        return PortHealth(port, adapter, "degraded", round(latency, 3), detail)
+    return PortHealth(port, adapter, "ok", round(latency, 3))

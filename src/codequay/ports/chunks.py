@@ -1,0 +1,313 @@
+"""The chunk store: the text of every indexed file, in pieces, by id, by file, by line and by name.
+
+A **chunk** is content: a span of one blob, identified by what it is made of and not by where it lies. A
+**placement** puts a blob at a path for the generations ``born <= g < died``. So an edit writes only what changed,
+and the same file on two branches is stored once. Chunks of one blob may overlap; a blob's text is assembled in
+order of start byte, each chunk giving only the bytes that are not covered yet.
+
+The caller guarantees: paths and spans are valid (the guard has checked them), a blob id always stands for the same
+bytes, and all chunks of a blob arrive in one ``FileChunks``. The store guarantees the clauses below. Reads never
+see a generation other than the one in their scope, whatever a writer does meanwhile.
+
+Units: offsets are bytes of the decoded text in UTF-8, end exclusive; lines count from 1, both ends inclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from .errors import InvalidArgument
+from .generations import (
+    CHECKS as GENERATION_CHECKS,
+)
+from .generations import (
+    CLAUSES as GENERATION_CLAUSES,
+)
+from .generations import (
+    GenerationStore,
+    Scope,
+    StageResult,
+    check_batch,
+    check_generation,
+    check_limit,
+    check_path,
+    check_repo,
+    check_scope,
+)
+from .op import Effect, op
+from .spec import Capabilities, Clause, Level, PortSpec
+
+FUNCTION_KINDS = frozenset({"function", "method"})
+"""Kinds that ``at`` prefers first."""
+CLASS_KINDS = frozenset(
+    {"class", "struct", "interface", "trait", "enum", "module", "object", "protocol", "record", "type"}
+)
+"""Kinds that ``at`` prefers second."""
+
+
+class Definition(NamedTuple):
+    """A name that a chunk defines: the name as written, its kind, and the line of the name."""
+
+    name: str
+    kind: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A span of a blob. ``symbol`` and ``kind`` name its first definition ("" and "block" without one)."""
+
+    id: str
+    blob_id: str
+    language: str
+    start_byte: int
+    end_byte: int
+    start_line: int
+    end_line: int
+    text: str
+    kind: str = "block"
+    symbol: str = ""
+    content_hash: str = ""
+    """blake2b-128 of the text in hex: equal texts of different blobs are found by it."""
+    definitions: tuple[Definition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileChunks:
+    """A file as it is staged: its placement and every chunk of its blob, in order of start byte.
+
+    ``chunks`` may be empty: an empty file has a placement and no chunk.
+    """
+
+    path: str
+    blob_id: str
+    language: str
+    mode: int
+    chunks: tuple[Chunk, ...]
+
+
+class ChunkRef(NamedTuple):
+    """The key of a hit; fusion is on it."""
+
+    repo_id: str
+    path: str
+    chunk_id: str
+
+
+class FileRef(NamedTuple):
+    repo_id: str
+    path: str
+
+
+class Location(NamedTuple):
+    """A line of a file."""
+
+    repo_id: str
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedChunk:
+    """A chunk where it lies."""
+
+    repo_id: str
+    path: str
+    chunk: Chunk
+
+
+class DefinitionHit(NamedTuple):
+    """A definition where it lies."""
+
+    repo_id: str
+    path: str
+    chunk_id: str
+    name: str
+    kind: str
+    line: int
+
+
+class PlacedFile(NamedTuple):
+    """A placement that a scope shows. ``chunks`` is how many chunks its blob has."""
+
+    repo_id: str
+    path: str
+    blob_id: str
+    language: str
+    mode: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilePage:
+    """One page of ``scan``, ordered by (repo_id, path); ``after`` continues, None at the end."""
+
+    files: tuple[PlacedFile, ...]
+    after: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkStats:
+    """What a scope shows: files, chunks, and bytes of text before compression."""
+
+    files: int
+    chunks: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkCapabilities(Capabilities):
+    """What a chunk store declares."""
+
+    max_limit: int = 10_000
+    """Largest ``limit`` of ``scan`` and ``defined``."""
+
+
+class ChunkStore(GenerationStore, Protocol):
+    """Chunks by id, by file, by file and line, by name. See also ``GenerationStore``."""
+
+    @op(effect=Effect.WRITE, idempotent=True, batch="files")
+    async def stage(
+        self, repo_id: str, *, generation: int, files: Sequence[FileChunks], removed: Sequence[str] = ()
+    ) -> StageResult:
+        """Put files into the generation, replacing what lies at their paths, and take ``removed`` paths out.
+
+        A path both removed and staged is staged. The last of equal paths wins. A placement that is unchanged
+        against the base is not written, nor is a blob that the store holds (CH-06). Applied as a whole (CH-07).
+
+        :raises Conflict: the generation was not begun, or a newer writer has dropped it (GE-03)
+        """
+        ...
+
+    @op(effect=Effect.READ, batch="refs", sync=True)
+    async def get(self, refs: Sequence[ChunkRef], *, scope: Scope) -> list[PlacedChunk | None]:
+        """The chunks, aligned with ``refs``; None where the scope shows no such chunk at that path (CH-01)."""
+        ...
+
+    @op(effect=Effect.READ, batch="files", sync=True)
+    async def of_file(self, files: Sequence[FileRef], *, scope: Scope) -> list[list[PlacedChunk] | None]:
+        """Every chunk of each file, by (start_byte, end_byte, id); None where the scope shows no such file (CH-02)."""
+        ...
+
+    @op(effect=Effect.READ, batch="locations", sync=True)
+    async def at(self, locations: Sequence[Location], *, scope: Scope) -> list[PlacedChunk | None]:
+        """The chunk that covers each line: the smallest of kind function or method, else class-like, else any.
+
+        Smallest by bytes; ties: later start, then smaller id (CH-03). None where nothing covers the line.
+        """
+        ...
+
+    @op(effect=Effect.READ, sync=True)
+    async def defined(self, names: Sequence[str], *, scope: Scope, limit: int) -> list[DefinitionHit]:
+        """Definitions with one of the names, exactly and case-sensitively, by (repo_id, path, line, name) (CH-04)."""
+        ...
+
+    @op(effect=Effect.READ, batch="blob_ids", sync=True)
+    async def text(self, blob_ids: Sequence[str]) -> list[str | None]:
+        """The decoded text of each blob, aligned; None when the store does not hold it (CH-05)."""
+        ...
+
+    @op(effect=Effect.READ, sync=True)
+    async def scan(self, *, scope: Scope, after: tuple[str, str] | None = None, limit: int = 1000) -> FilePage:
+        """The placements that the scope shows, complete and ordered, in pages (CH-08)."""
+        ...
+
+    @op(effect=Effect.READ, sync=True)
+    async def stats(self, *, scope: Scope) -> ChunkStats:
+        """Counts of what the scope shows (CH-09)."""
+        ...
+
+
+def _stage(
+    caps: ChunkCapabilities, repo_id: str, *, generation: int, files: Sequence[FileChunks], removed: Sequence[str] = ()
+) -> None:
+    check_repo(repo_id)
+    check_generation(generation)
+    check_batch("files", files, caps.max_batch)
+    check_batch("removed", removed, caps.max_batch)
+    for path in removed:
+        check_path(path)
+    for file in files:
+        check_path(file.path)
+        for c in file.chunks:
+            if not (
+                0 <= c.start_byte < c.end_byte
+                and 1 <= c.start_line <= c.end_line
+                and c.blob_id == file.blob_id
+                and c.id
+            ):
+                raise InvalidArgument(f"chunk {c.id!r} of {file.path!r} has a span or blob id that does not fit")
+
+
+def _refs(caps: ChunkCapabilities, refs: Sequence[ChunkRef], *, scope: Scope) -> None:
+    check_batch("refs", refs, caps.max_batch)
+    check_scope(scope)
+
+
+def _files(caps: ChunkCapabilities, files: Sequence[FileRef], *, scope: Scope) -> None:
+    check_batch("files", files, caps.max_batch)
+    check_scope(scope)
+
+
+def _at(caps: ChunkCapabilities, locations: Sequence[Location], *, scope: Scope) -> None:
+    check_batch("locations", locations, caps.max_batch)
+    check_scope(scope)
+    for location in locations:
+        if type(location[2]) is not int or location[2] < 1:
+            raise InvalidArgument(f"lines count from 1, not {location[2]!r}")
+
+
+def _defined(caps: ChunkCapabilities, names: Sequence[str], *, scope: Scope, limit: int) -> None:
+    check_batch("names", names, caps.max_batch)
+    check_scope(scope)
+    check_limit("limit", limit, caps.max_limit)
+
+
+def _text(caps: ChunkCapabilities, blob_ids: Sequence[str]) -> None:
+    check_batch("blob_ids", blob_ids, caps.max_batch)
+
+
+def _scan(caps: ChunkCapabilities, *, scope: Scope, after: tuple[str, str] | None = None, limit: int = 1000) -> None:
+    check_scope(scope)
+    check_limit("limit", limit, caps.max_limit)
+
+
+def _stats(caps: ChunkCapabilities, *, scope: Scope) -> None:
+    check_scope(scope)
+
+
+PORT = PortSpec(
+    name="chunks",
+    protocol=ChunkStore,
+    capabilities=ChunkCapabilities,
+    summary="chunks by id, by file, by line and by name",
+    checks={
+        **GENERATION_CHECKS,
+        "stage": _stage,
+        "get": _refs,
+        "of_file": _files,
+        "at": _at,
+        "defined": _defined,
+        "text": _text,
+        "scan": _scan,
+        "stats": _stats,
+    },
+    clauses=(
+        *GENERATION_CLAUSES,
+        Clause("CH-01", "get answers in the order asked, None where the scope shows no such chunk at that path."),
+        Clause("CH-02", "of_file gives every chunk by start byte, [] for an empty file and None for no file."),
+        Clause(
+            "CH-03", "at gives the smallest function or method, else class-like, else any; ties: later start, then id."
+        ),
+        Clause("CH-04", "defined matches whole names with case, and honours limit and order."),
+        Clause("CH-05", "text is the blob's text, also from overlapping chunks, and None for an unknown blob."),
+        Clause("CH-06", "Staging what is already there writes no blob and no placement."),
+        Clause("CH-07", "One stage call is applied as a whole or not at all.", Level.CAPABILITY),
+        Clause("CH-08", "scan is complete, ordered and without repetition, at any page size."),
+        Clause("CH-09", "stats counts exactly what the scope shows."),
+        Clause("CH-10", "Non-ASCII text, names and paths come back unchanged."),
+        Clause("CH-11", "One blob at two paths is stored once and found at both."),
+    ),
+)

@@ -1,0 +1,283 @@
+"""The lexical index: ranked words over files and chunks, and candidates for literals and regular expressions.
+
+It must fit Tantivy (ranked, pre-tokenised chunks) and Zoekt (files, substrings) alike, so a ``LexFile`` carries
+everything and an adapter takes what it needs. Tokenisation belongs to the adapter and enters its fingerprint.
+Signals, fusion and the verification of matches live above the port, over text from the chunk store.
+
+The caller guarantees valid arguments and that a blob id always stands for the same text. The index guarantees the
+clauses; a repository outside the scope never takes a place in the top k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from .chunks import Definition
+from .errors import InvalidArgument
+from .generations import (
+    CHECKS as GENERATION_CHECKS,
+)
+from .generations import (
+    CLAUSES as GENERATION_CLAUSES,
+)
+from .generations import (
+    GenerationStore,
+    Scope,
+    StageResult,
+    check_batch,
+    check_generation,
+    check_limit,
+    check_path,
+    check_repo,
+    check_scope,
+)
+from .op import Effect, op
+from .spec import Capabilities, Clause, PortSpec
+
+
+class LexSpan(NamedTuple):
+    """A chunk of the file: id, bytes of the text in UTF-8 (end exclusive), lines (inclusive)."""
+
+    chunk_id: str
+    start_byte: int
+    end_byte: int
+    start_line: int
+    end_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class LexFile:
+    """A file as it is staged: placement, decoded text, definitions, chunk spans in order."""
+
+    path: str
+    blob_id: str
+    language: str
+    mode: int
+    text: str
+    definitions: tuple[Definition, ...]
+    spans: tuple[LexSpan, ...]
+
+
+class Term(NamedTuple):
+    """A word of a query, as typed, and its weight (1.0 is usual)."""
+
+    text: str
+    weight: float = 1.0
+
+
+Unit = Literal["file", "chunk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Filters applied before top k. All given ones must hold.
+
+    ``prefix`` is a folder or file inside the repository ("src/a" holds for "src/a" and "src/a/b", not for "src/ab");
+    ``contains``/``excludes`` are substrings of the path, ignoring ASCII case; languages are names such as "python".
+    """
+
+    prefix: str = ""
+    contains: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    not_languages: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.prefix or self.contains or self.excludes or self.languages or self.not_languages)
+
+    def admits(self, path: str, language: str) -> bool:
+        """Whether a placement passes: the meaning of the fields above, for adapters to use or to match."""
+        if self.prefix and path != self.prefix and not path.startswith(self.prefix + "/"):
+            return False
+        low = path.lower()
+        if any(c.lower() not in low for c in self.contains) or any(c.lower() in low for c in self.excludes):
+            return False
+        return (not self.languages or language in self.languages) and language not in self.not_languages
+
+
+class RankHit(NamedTuple):
+    """A ranked file or chunk; ``chunk_id`` is "" and the lines are 0 when the unit is a file. Score > 0."""
+
+    repo_id: str
+    path: str
+    language: str
+    chunk_id: str
+    start_line: int
+    end_line: int
+    score: float
+
+
+class Placed(NamedTuple):
+    """A placement that may match."""
+
+    repo_id: str
+    path: str
+    blob_id: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Literal_:
+    """A candidates plan: the text holds this literal (ignoring case when asked)."""
+
+    text: str
+    ignore_case: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """A candidates plan: every part holds. Without parts: everything."""
+
+    parts: tuple[Plan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """A candidates plan: some part holds. Without parts: nothing."""
+
+    parts: tuple[Plan, ...]
+
+
+Plan = Literal_ | AllOf | AnyOf
+"""What a regular expression or a literal requires of a text, weakened to what an index can answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class LexStats:
+    """Visible files and chunks, and the share of dead documents (0 to 1) of the whole index."""
+
+    files: int
+    chunks: int
+    dead: float
+
+
+@dataclass(frozen=True, slots=True)
+class LexPage:
+    """One page of ``scan``, ordered by (repo_id, path)."""
+
+    files: tuple[Placed, ...]
+    after: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LexicalCapabilities(Capabilities):
+    """What a lexical index declares."""
+
+    units: tuple[Unit, ...] = ("file", "chunk")
+    """Units that ``rank`` knows."""
+    max_k: int = 10_000
+    """Largest k."""
+    writable: bool = True
+    """False: somebody else fills the index; writes are refused."""
+
+
+class LexicalIndex(GenerationStore, Protocol):
+    """Ranked words and candidates. See also ``GenerationStore``."""
+
+    @op(effect=Effect.WRITE, idempotent=True, batch="files")
+    async def stage(
+        self, repo_id: str, *, generation: int, files: Sequence[LexFile], removed: Sequence[str] = ()
+    ) -> StageResult:
+        """As ``ChunkStore.stage``. Staged files become visible when the generation is sealed (LX-01).
+
+        :raises Conflict: the generation was not begun, or a newer writer has dropped it (GE-03)
+        """
+        ...
+
+    @op(effect=Effect.READ, sync=True)
+    async def rank(
+        self, terms: Sequence[Term], *, scope: Scope, unit: Unit, k: int, where: Where | None = None
+    ) -> list[RankHit]:
+        """The k best files or chunks that hold at least one term, best first (LX-02).
+
+        Ties by (repo_id, path, start_line, chunk_id). A word matches without regard to case, and as a part of a
+        compound identifier ("session" finds ``getSessionId``) (LX-03). Scope and ``where`` apply before top k
+        (LX-04, LX-05). Scores compare within one answer only.
+        """
+        ...
+
+    @op(effect=Effect.READ, sync=True)
+    async def candidates(self, plan: Plan, *, scope: Scope, where: Where | None = None) -> list[Placed]:
+        """Placements whose text may satisfy the plan, by (repo_id, path): a superset, no false negative (LX-06)."""
+        ...
+
+    @op(effect=Effect.READ, sync=True)
+    async def scan(self, *, scope: Scope, after: tuple[str, str] | None = None, limit: int = 1000) -> LexPage:
+        """The placements that the scope shows, complete and ordered, in pages (LX-07)."""
+        ...
+
+    @op(effect=Effect.READ, sync=True)
+    async def stats(self, *, scope: Scope) -> LexStats:
+        """Counts of what the scope shows (LX-08)."""
+        ...
+
+
+def _stage(
+    caps: LexicalCapabilities, repo_id: str, *, generation: int, files: Sequence[LexFile], removed: Sequence[str] = ()
+) -> None:
+    check_repo(repo_id)
+    check_generation(generation)
+    check_batch("files", files, caps.max_batch)
+    check_batch("removed", removed, caps.max_batch)
+    for path in removed:
+        check_path(path)
+    for file in files:
+        check_path(file.path)
+
+
+def _rank(
+    caps: LexicalCapabilities, terms: Sequence[Term], *, scope: Scope, unit: Unit, k: int, where: Where | None = None
+) -> None:
+    check_batch("terms", terms, caps.max_batch)
+    check_scope(scope)
+    check_limit("k", k, caps.max_k)
+    if unit not in caps.units:
+        raise InvalidArgument(f"unit must be one of {', '.join(caps.units)}, not {unit!r}")
+    for term in terms:
+        if not term[0] or not 0 < term[1] < 1e6:
+            raise InvalidArgument(f"a term needs text and a weight above 0, not {term!r}")
+
+
+def _candidates(caps: LexicalCapabilities, plan: Plan, *, scope: Scope, where: Where | None = None) -> None:
+    check_scope(scope)
+
+
+def _scan(caps: LexicalCapabilities, *, scope: Scope, after: tuple[str, str] | None = None, limit: int = 1000) -> None:
+    check_scope(scope)
+    check_limit("limit", limit, caps.max_k)
+
+
+def _stats(caps: LexicalCapabilities, *, scope: Scope) -> None:
+    check_scope(scope)
+
+
+PORT = PortSpec(
+    name="lexical",
+    protocol=LexicalIndex,
+    capabilities=LexicalCapabilities,
+    summary="ranked words over files and chunks; candidates for literals and regular expressions",
+    checks={
+        **GENERATION_CHECKS,
+        "stage": _stage,
+        "rank": _rank,
+        "candidates": _candidates,
+        "scan": _scan,
+        "stats": _stats,
+    },
+    clauses=(
+        *GENERATION_CLAUSES,
+        Clause("LX-01", "What is staged is found once its generation is sealed, and not before."),
+        Clause("LX-02", "rank gives at most k hits, best first, each with a score above 0, ties by place."),
+        Clause("LX-03", "A word matches without regard to case and as a part of a compound identifier."),
+        Clause("LX-04", "Scope applies before top k: another repository never takes a place."),
+        Clause("LX-05", "where applies before top k."),
+        Clause("LX-06", "candidates holds every placement whose text satisfies the plan."),
+        Clause("LX-07", "scan is complete, ordered and without repetition, at any page size."),
+        Clause("LX-08", "stats counts exactly what the scope shows."),
+        Clause("LX-09", "One blob at two paths is found at both."),
+        Clause("LX-10", "Non-ASCII words are found; paths come back unchanged."),
+        Clause("LX-11", "A removed or replaced text is found no more in the new generation."),
+    ),
+)

@@ -1,0 +1,266 @@
+"""Metadata: which repositories there are, which generation of each is published, and what it was built with.
+
+This store alone knows what is current. A writer opens a generation (its number is never used again, and earlier
+unpublished ones of the repository are thereby abandoned), fills the stores, and publishes with a compare-and-set:
+one transaction that succeeds only if the generation was upon the one published now. So two writers that hold no
+lock waste work and never mix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from .errors import InvalidArgument
+from .generations import StoreIdentity, check_batch, check_generation, check_limit, check_repo
+from .op import Effect, op
+from .spec import Capabilities, Clause, Level, PortSpec
+
+WORKTREE = "worktree"
+"""The name of the default snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """A repository: id, folder as last seen, normalised origin ("" without one), and its source adapter."""
+
+    repo_id: str
+    root: str
+    origin: str = ""
+    source: str = "git"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRecord:
+    """A store that holds a generation: a store swapped in later is thereby known to be cold."""
+
+    port: str
+    adapter: str
+    store_id: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The fencing token of the lease that a writer held; ``fence`` is None when the lock has none."""
+
+    adapter: str
+    store_id: str
+    fence: int | None
+
+
+class SkippedFile(NamedTuple):
+    """A file that was not indexed as usual, and why ("too_large", "binary", "budget", ...)."""
+
+    path: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A generation on its way to be published. ``base`` is what it was built upon (None: nothing)."""
+
+    repo_id: str
+    generation: int
+    base: int | None
+    snapshot: str = WORKTREE
+    revision: str = ""
+    """Commit of HEAD when the tree was read; "" outside git."""
+    dirty: int | None = None
+    """Files that differed from ``revision``; None when not counted."""
+    files: int = 0
+    chunks: int = 0
+    bytes: int = 0
+    stores: tuple[StoreRecord, ...] = ()
+    skipped: tuple[SkippedFile, ...] = ()
+    fence: Fence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A published generation; ``skipped`` counts by reason; ``published_at`` in seconds since the epoch."""
+
+    repo_id: str
+    generation: int
+    snapshot: str
+    revision: str
+    dirty: int | None
+    files: int
+    chunks: int
+    bytes: int
+    published_at: float
+    stores: tuple[StoreRecord, ...] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RepoPage:
+    """One page of ``scan``, ordered by repo_id."""
+
+    repos: tuple[Repo, ...]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedPage:
+    """One page of ``skipped``, ordered by path."""
+
+    files: tuple[SkippedFile, ...]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataCapabilities(Capabilities):
+    """What a metadata store declares."""
+
+    max_limit: int = 10_000
+    """Largest ``limit`` of ``scan`` and ``skipped``."""
+
+
+class MetadataStore(Protocol):
+    """Repositories, snapshots and generations."""
+
+    @op(effect=Effect.READ, sync=True)
+    async def identity(self) -> StoreIdentity:
+        """The store's identity; the id is the same after a reopen (MD-09)."""
+        ...
+
+    @op(effect=Effect.WRITE, idempotent=True)
+    async def put_repo(self, repo: Repo) -> None:
+        """Remember a repository, replacing what was known under its id (MD-01)."""
+        ...
+
+    @op(effect=Effect.READ, sync=True)
+    async def scan(self, *, after: str | None = None, limit: int = 1000) -> RepoPage:
+        """The repositories, complete and ordered, in pages (MD-02)."""
+        ...
+
+    @op(effect=Effect.WRITE, idempotent=False)
+    async def open_generation(self, repo_id: str, *, base: int | None) -> int:
+        """A number above all that the repository ever had (MD-03). Earlier unpublished ones are abandoned.
+
+        :raises NotFound: the repository is unknown
+        :raises Conflict: ``base`` is not what is published now (MD-04)
+        """
+        ...
+
+    @op(effect=Effect.WRITE, idempotent=True)
+    async def publish(self, publication: Publication) -> Published:
+        """Make the generation what its snapshot shows: one transaction (MD-05).
+
+        Publishing the same again answers as the first time (MD-10).
+
+        :raises Conflict: another generation was published or opened since, or the fence is lower than the last one
+            seen from the same lock (MD-06, MD-07); nothing is changed
+        """
+        ...
+
+    @op(effect=Effect.READ, sync=True)
+    async def published(self, repo_ids: Sequence[str] | None = None, *, snapshot: str = WORKTREE) -> list[Published]:
+        """What each repository shows under the snapshot, by repo_id; None means every repository (MD-05)."""
+        ...
+
+    @op(effect=Effect.READ)
+    async def history(self, repo_id: str) -> list[Published]:
+        """Every generation that is still kept, oldest first (MD-08)."""
+        ...
+
+    @op(effect=Effect.WRITE, idempotent=True)
+    async def retire(self, repo_id: str, *, generation: int) -> None:
+        """Forget a superseded generation.
+
+        :raises FailedPrecondition: a snapshot shows it (MD-08)
+        """
+        ...
+
+    @op(effect=Effect.READ)
+    async def skipped(
+        self, repo_id: str, *, generation: int, after: str | None = None, limit: int = 1000
+    ) -> SkippedPage:
+        """The skipped files of a published generation, by path, in pages (MD-11)."""
+        ...
+
+    @op(effect=Effect.WRITE, idempotent=True)
+    async def purge(self, repo_id: str) -> None:
+        """Forget the repository altogether; others are untouched. Its numbers are still never used again (MD-12)."""
+        ...
+
+
+def _put_repo(caps: MetadataCapabilities, repo: Repo) -> None:
+    check_repo(repo.repo_id)
+
+
+def _scan(caps: MetadataCapabilities, *, after: str | None = None, limit: int = 1000) -> None:
+    check_limit("limit", limit, caps.max_limit)
+
+
+def _open(caps: MetadataCapabilities, repo_id: str, *, base: int | None) -> None:
+    check_repo(repo_id)
+    if base is not None:
+        check_generation(base)
+
+
+def _publish(caps: MetadataCapabilities, publication: Publication) -> None:
+    check_repo(publication.repo_id)
+    check_generation(publication.generation)
+    if not publication.snapshot:
+        raise InvalidArgument("a snapshot needs a name")
+
+
+def _published(caps: MetadataCapabilities, repo_ids: Sequence[str] | None = None, *, snapshot: str = WORKTREE) -> None:
+    if repo_ids is not None:
+        check_batch("repo_ids", repo_ids, caps.max_batch)
+
+
+def _repo(caps: MetadataCapabilities, repo_id: str) -> None:
+    check_repo(repo_id)
+
+
+def _retire(caps: MetadataCapabilities, repo_id: str, *, generation: int) -> None:
+    check_repo(repo_id)
+    check_generation(generation)
+
+
+def _skipped(
+    caps: MetadataCapabilities, repo_id: str, *, generation: int, after: str | None = None, limit: int = 1000
+) -> None:
+    check_repo(repo_id)
+    check_generation(generation)
+    check_limit("limit", limit, caps.max_limit)
+
+
+PORT = PortSpec(
+    name="metadata",
+    protocol=MetadataStore,
+    capabilities=MetadataCapabilities,
+    summary="repositories, snapshots, generations, store identities, skipped files",
+    checks={
+        "put_repo": _put_repo,
+        "scan": _scan,
+        "open_generation": _open,
+        "publish": _publish,
+        "published": _published,
+        "history": _repo,
+        "retire": _retire,
+        "skipped": _skipped,
+        "purge": _repo,
+    },
+    clauses=(
+        Clause("MD-01", "put_repo replaces what was known under the id and nothing else."),
+        Clause("MD-02", "scan is complete, ordered and without repetition, at any page size."),
+        Clause("MD-03", "A generation number is never given twice, not even after purge or reopen."),
+        Clause("MD-04", "open_generation upon a base that is not published raises Conflict."),
+        Clause("MD-05", "publish is seen by the next read, whole."),
+        Clause(
+            "MD-06", "publish of an abandoned generation, or upon another base, raises Conflict and changes nothing."
+        ),
+        Clause("MD-07", "A fence lower than the last one of the same lock is refused; another lock starts anew."),
+        Clause("MD-08", "A superseded generation stays in history until retired; a shown one cannot be retired."),
+        Clause("MD-09", "The store id is random, and the same after a reopen.", Level.DURABILITY),
+        Clause("MD-10", "publish repeated answers as the first time."),
+        Clause("MD-11", "skipped gives every skipped file of that generation, by path, in pages."),
+        Clause("MD-12", "purge forgets one repository and no other."),
+    ),
+)

@@ -1,0 +1,193 @@
+"""What the kernel must know of a port and of an adapter before it imports either's implementation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Level(StrEnum):
+    """Levels of the contract kit."""
+
+    CORE = "core"
+    CAPABILITY = "capability"
+    CONCURRENCY = "concurrency"
+    CANCELLATION = "cancellation"
+    DURABILITY = "durability"
+    FAULTS = "faults"
+    BUDGET = "budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One sentence of a contract. Ids are never reused."""
+
+    id: str
+    text: str
+    level: Level = Level.CORE
+
+
+Reach = Literal["process", "host", "network"]
+"""Who sees one instance of a store: this process, this machine, or whoever reaches the server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What every adapter declares. Declared means the kit proves it; undeclared means the guard refuses it."""
+
+    reach: Reach = "process"
+    """Who sees one instance."""
+    durable: bool = False
+    """An acknowledged write survives the death of the process."""
+    atomic_batch: bool = False
+    """A batch is applied as a whole or not at all."""
+    max_batch: int = 100_000
+    """Items that one call takes."""
+    visibility: Literal["immediate", "eventual"] = "immediate"
+    """Whether an acknowledged write is seen by the next read."""
+    visibility_max_s: float = 0.0
+    """Upper bound in seconds when eventual."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Field name -> JSON value, for plan, status and docs."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class PortSpec:
+    """A port: its Protocol, capabilities, argument checks and contract.
+
+    ``checks`` maps an operation to a function of ``(capabilities, *the operation's arguments)`` that raises
+    ``InvalidArgument`` or ``Unsupported``; the guard calls it before the adapter.
+    """
+
+    name: str
+    protocol: type
+    capabilities: type[Capabilities]
+    summary: str
+    clauses: tuple[Clause, ...]
+    checks: Mapping[str, Callable[..., None]] = field(default_factory=dict)
+    version: tuple[int, int] = (1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A module that an adapter imports and the extra that brings it ("" when it is a default requirement)."""
+
+    module: str
+    extra: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterSpec:
+    """An adapter, announced by an entry point; import-light, everything heavy behind a dotted name.
+
+    ``factory`` names ``open(config, ctx) -> async context manager of the port``; ``config`` names a pydantic
+    model with ``extra="forbid"``; ``classify`` names ``(exc) -> Verdict | None``. ``narrow`` names
+    ``(config) -> Capabilities``, when options change what the adapter can do.
+    """
+
+    port: str
+    name: str
+    factory: str
+    capabilities: Capabilities
+    summary: str
+    config: str = "codequay.ports.config:NoConfig"
+    classify: str = ""
+    narrow: str = ""
+    contract: str = ">=1.0,<2"
+    requires: tuple[Requirement, ...] = ()
+    needs: tuple[str, ...] = ()
+    """Ports that must be open before this one."""
+    stability: Literal["stable", "beta", "alpha"] = "beta"
+    docs: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Clock(Protocol):
+    """Time, so that the kit can advance it."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def time(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        import asyncio
+
+        await asyncio.sleep(seconds)
+
+
+class BuildContext(Protocol):
+    """What the kernel hands to an adapter's factory. Third parties have what ours have."""
+
+    @property
+    def data(self) -> Path:
+        """Folder for embedded stores. It may not exist yet; a reader must not create it."""
+        ...
+
+    @property
+    def readonly(self) -> bool:
+        """True when the command only reads: open without creating, migrating or locking."""
+        ...
+
+    @property
+    def instance(self) -> str:
+        """The configured instance of the technology ("sqlite", "pg_archive")."""
+        ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    async def shared(self, key: str, open: Callable[[], AbstractAsyncContextManager[T]]) -> T:
+        """One resource per (instance, key) for all ports; opened once, closed by the kernel, last in first out."""
+        ...
+
+    async def run_sync(self, fn: Callable[..., T], /, *args: Any) -> T:
+        """Run blocking work in a bounded pool of threads. A cancelled caller returns after ``fn`` has ended."""
+        ...
+
+
+class SyncReads(Protocol):
+    """Optional power: the port's ``sync`` operations without await, safe from any thread.
+
+    Without it the kernel awaits the async face.
+    """
+
+    @property
+    def sync(self) -> Any:
+        """An object with the same methods, synchronous."""
+        ...
+
+
+class SupportsPing(Protocol):
+    """Optional power: a cheap round trip. Without it ``health()`` reports ``ok`` after open."""
+
+    async def ping(self) -> None: ...
+
+
+Opener = Callable[[Any, BuildContext], AbstractAsyncContextManager[Any]]
+Classifier = Callable[[BaseException], Any]
+AsyncThunk = Callable[[], Awaitable[Any]]

@@ -1,0 +1,312 @@
+"""The search itself, as steps: rank and look up, fuse, verify what the query requires, fetch what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, pairwise
+from time import perf_counter
+from typing import Literal
+
+from ..ports.chunks import Chunk, ChunkRef, DefinitionHit, FileRef, PlacedChunk
+from ..ports.generations import Scope
+from ..ports.lexical import AllOf, Placed, RankHit
+from .prepare import Prepared, literal_plan
+from .query import Atom, Node, Not, OneOf
+from .rank import Evidence, Key, Ranked, Span, fuse
+from .signals import PathTable, Weights
+from .steps import Call, Steps
+from .verify import FileFacts, Verifier
+
+CHUNK_K = 200
+FILE_K = 100
+"""Depth of the two ranked lists (the study's recipe; deeper ones changed nothing)."""
+DEFINITION_LIMIT = 500
+MAX_ALSO = 8
+"""Further chunks of a file that one hit names."""
+SYMBOL_RESERVE = 4
+"""Chunks fetched per symbol asked for, since some define nothing."""
+VERIFY_BATCH = 32
+"""Files whose text is read at a time when a query has conditions."""
+
+Granularity = Literal["file", "chunk", "symbol"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One hit: the chunk, its place, why it is there, and the line that shows it best."""
+
+    placed: PlacedChunk
+    score: float
+    signals: Mapping[str, float]
+    line: int
+    symbol: str
+    also: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(slots=True)
+class Result:
+    """Hits, best first; ``more`` tells that further files matched."""
+
+    hits: list[Found] = field(default_factory=list)
+    more: bool = False
+    timing: dict[str, float] = field(default_factory=dict)
+    """Milliseconds per stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one search does, and how."""
+
+    asked: Prepared
+    scope: Scope
+    unit: Granularity
+    limit: int
+    weights: Weights
+    paths: PathTable
+    rank_chunks: bool = True
+    """False when the lexical adapter ranks whole files only."""
+
+
+def search(plan: Plan) -> Steps[Result]:
+    """The steps of one search."""
+    asked, scope = plan.asked, plan.scope
+    result = Result()
+    if not scope:
+        return result
+    started = perf_counter()
+    evidence, conditions = yield from _gather(plan)
+    ranked_at = perf_counter()
+    result.timing["rank"] = (ranked_at - started) * 1000
+    by_file = plan.unit == "file"
+    # a symbol search drops chunks that define nothing, and only the fetched chunk tells
+    need = None if conditions or plan.unit == "symbol" else plan.limit
+    ranked = fuse(evidence, asked, plan.weights, plan.paths, by_file=by_file, need=need)
+    fused_at = perf_counter()
+    result.timing["fuse"] = (fused_at - ranked_at) * 1000
+    loaded: dict[Key, list[PlacedChunk]] = {}
+    if conditions:
+        ranked = yield from _verified(plan, ranked, conditions, evidence, loaded)
+        result.more = len(ranked) > plan.limit
+    else:
+        result.more = len(evidence.keys if by_file else ranked) > plan.limit
+    shown = plan.limit * SYMBOL_RESERVE if plan.unit == "symbol" else plan.limit
+    result.hits = yield from _fetch(plan, ranked[:shown], loaded)
+    result.hits = result.hits[: plan.limit]
+    result.timing["fetch"] = (perf_counter() - fused_at) * 1000
+    return result
+
+
+def _gather(plan: Plan) -> Steps[tuple[Evidence, tuple[Node, ...]]]:
+    """Ask the arms. The conditions come back with those that only definitions make necessary."""
+    asked, scope = plan.asked, plan.scope
+    where = asked.where or None
+    calls: list[Call] = []
+    slots: list[str] = []
+
+    def ask(slot: str, call: Call) -> None:
+        slots.append(slot)
+        calls.append(call)
+
+    if asked.terms:
+        if plan.rank_chunks:
+            k = max(CHUNK_K, 4 * plan.limit)
+            ask(
+                "chunk",
+                Call("lexical", "rank", (asked.terms,), {"scope": scope, "unit": "chunk", "k": k, "where": where}),
+            )
+        k = max(FILE_K, 2 * plan.limit)
+        ask("file", Call("lexical", "rank", (asked.terms,), {"scope": scope, "unit": "file", "k": k, "where": where}))
+    if asked.names:
+        ask("defined", Call("chunks", "defined", (asked.names,), {"scope": scope, "limit": DEFINITION_LIMIT}))
+    literals = literal_plan(asked.conditions, ignore_case=not asked.match_case)
+    if literals != AllOf(()) or not asked.terms:
+        ask("candidates", Call("lexical", "candidates", (literals,), {"scope": scope, "where": where}))
+    answers = yield tuple(calls)
+    got = dict(zip(slots, answers, strict=True))
+    chunk_hits: list[RankHit] = got.get("chunk", [])
+    file_hits: list[RankHit] = got.get("file", [])
+    defined: list[DefinitionHit] = got.get("defined", [])
+    conditions = asked.conditions
+    if where and defined:
+        defined, conditions = _filter_definitions(asked, defined, conditions)
+    candidates: list[Placed] | None = got.get("candidates")
+    if candidates is None:
+        return Evidence(chunk_hits, file_hits, defined), conditions
+    allowed = {(c.repo_id, c.path) for c in candidates}
+    evidence = Evidence(
+        [h for h in chunk_hits if (h[0], h[1]) in allowed],
+        [h for h in file_hits if (h[0], h[1]) in allowed],
+        [h for h in defined if (h[0], h[1]) in allowed],
+    )
+    evidence.add_files(allowed)
+    return evidence, conditions
+
+
+def _filter_definitions(
+    asked: Prepared, defined: list[DefinitionHit], conditions: tuple[Node, ...]
+) -> tuple[list[DefinitionHit], tuple[Node, ...]]:
+    """The definition table knows no filters: apply those of the path now; a language is seen on the fetched chunk."""
+    where = asked.where
+    language = where.languages[0] if where.languages else ""
+    defined = [hit for hit in defined if where.admits(hit.path, language)]
+    if where.languages:
+        conditions = (*conditions, OneOf(tuple(Atom("lang", name) for name in where.languages)))
+    if where.not_languages:
+        conditions = (*conditions, *(Not(Atom("lang", name)) for name in where.not_languages))
+    return defined, conditions
+
+
+def _verified(
+    plan: Plan,
+    ranked: list[Ranked],
+    conditions: tuple[Node, ...],
+    evidence: Evidence,
+    loaded: dict[Key, list[PlacedChunk]],
+) -> Steps[list[Ranked]]:
+    """Those that hold the conditions, in order, until one more than the limit is found."""
+    asked, scope = plan.asked, plan.scope
+    verifier = Verifier(conditions, match_case=asked.match_case)
+    defines: dict[Key, set[str]] = {}
+    if asked.symbols:
+        (hits,) = yield (Call("chunks", "defined", (asked.symbols,), {"scope": scope, "limit": 10_000}),)
+        for hit in hits:
+            defines.setdefault((hit.repo_id, hit.path), set()).add(hit.name)
+    kept: list[Ranked] = []
+    verdicts: dict[Key, bool] = {}
+    wanted = plan.limit * SYMBOL_RESERVE if plan.unit == "symbol" else plan.limit + 1
+    queue = iter(ranked)
+    while len(kept) < wanted:
+        batch = list(islice(queue, VERIFY_BATCH))
+        if not batch:
+            break
+        keys = [key for key in dict.fromkeys((r.repo_id, r.path) for r in batch) if key not in verdicts]
+        (files,) = yield (Call("chunks", "of_file", ([FileRef(*key) for key in keys],), {"scope": scope}),)
+        for key, chunks in zip(keys, files, strict=True):
+            chunks = chunks or []
+            language = chunks[0].chunk.language if chunks else ""
+            facts = FileFacts(*key, language, assemble([c.chunk for c in chunks]), defines.get(key, ()))
+            verdicts[key] = bool(chunks) and verifier.holds(facts)
+            if verdicts[key]:
+                loaded[key] = chunks
+        for item in batch:
+            key = (item.repo_id, item.path)
+            if verdicts[key] and _settle(item, loaded[key], verifier, plan):
+                kept.append(item)
+    return kept
+
+
+def _settle(item: Ranked, chunks: list[PlacedChunk], verifier: Verifier, plan: Plan) -> bool:
+    """Let the hit show a chunk with a required phrase. False: another chunk of the file stands for it."""
+    phrases = plan.asked.phrases
+    if not phrases:
+        return True
+    holding = [c.chunk for c in chunks if verifier.holds_phrase(c.chunk.text, phrases)]
+    if not holding or any(c.id == item.span.chunk_id for c in holding):
+        return True
+    if plan.unit != "file" and item.span.chunk_id:
+        return False
+    known = {span.chunk_id: span for span in item.others}
+    ranked = [c for c in holding if c.id in known]
+    chosen = max(ranked, key=lambda c: known[c.id].score) if ranked else holding[0]
+    item.span = known.get(chosen.id) or Span(chosen.id, chosen.start_line, chosen.end_line, 0.0, 0.0, 0, "")
+    item.others = [span for span in item.others if span.chunk_id != chosen.id]
+    return True
+
+
+def assemble(chunks: Sequence[Chunk]) -> str:
+    """The text of a file from its chunks in order of start byte, each giving only what is not covered yet."""
+    if all(a.end_byte <= b.start_byte for a, b in pairwise(chunks)):
+        return "".join(c.text for c in chunks)
+    out, covered = bytearray(), 0
+    for c in chunks:
+        if c.end_byte > covered:
+            out += c.text.encode()[max(0, covered - c.start_byte) :]
+            covered = c.end_byte
+    return out.decode("utf-8", "replace")
+
+
+def _fetch(plan: Plan, ranked: list[Ranked], loaded: dict[Key, list[PlacedChunk]]) -> Steps[list[Found]]:
+    """Read the chunks that the hits show."""
+    refs: list[ChunkRef] = []
+    files: list[FileRef] = []
+    for item in ranked:
+        if (item.repo_id, item.path) in loaded:
+            continue
+        if item.span.chunk_id:
+            refs.append(ChunkRef(item.repo_id, item.path, item.span.chunk_id))
+        else:
+            files.append(FileRef(item.repo_id, item.path))
+    calls = []
+    if refs:
+        calls.append(Call("chunks", "get", (refs,), {"scope": plan.scope}))
+    if files:
+        calls.append(Call("chunks", "of_file", (files,), {"scope": plan.scope}))
+    by_ref: dict[ChunkRef, PlacedChunk | None] = {}
+    if calls:
+        answers = yield tuple(calls)
+        if refs:
+            by_ref = dict(zip(refs, answers[0], strict=True))
+        if files:
+            loaded.update((key, chunks or []) for key, chunks in zip(files, answers[-1], strict=True))
+    found = []
+    for item in ranked:
+        chunks = loaded.get((item.repo_id, item.path))
+        if chunks is None:
+            placed = by_ref.get(ChunkRef(item.repo_id, item.path, item.span.chunk_id))
+        else:
+            placed = _pick(item, chunks, plan.asked.words)
+        if placed is None or (plan.unit == "symbol" and not placed.chunk.definitions):
+            continue
+        found.append(_found(item, placed, plan.asked.words))
+    return found
+
+
+def _pick(item: Ranked, chunks: list[PlacedChunk], words: Sequence[str]) -> PlacedChunk | None:
+    """The chunk that the hit names, or else the one with most of the question's words."""
+    if item.span.chunk_id:
+        return next((c for c in chunks if c.chunk.id == item.span.chunk_id), None)
+    best, most = None, -1
+    for c in chunks:
+        low = c.chunk.text.lower()
+        count = sum(1 for word in words if word in low)
+        if count > most:
+            best, most = c, count
+    return best
+
+
+def _found(item: Ranked, placed: PlacedChunk, words: Sequence[str]) -> Found:
+    chunk = placed.chunk
+    span = item.span
+    inside = chunk.start_line <= span.line <= chunk.end_line
+    also = sorted({(s.start_line, s.end_line) for s in item.others[:MAX_ALSO] if s.chunk_id and s.chunk_id != chunk.id})
+    return Found(
+        placed=placed,
+        score=item.score,
+        signals={
+            name: round(value, 4)
+            for name, value in item.signals.items()
+            if value and (name != "penalty" or value != 1.0)
+        },
+        line=span.line if inside and span.line else best_line(chunk.text, chunk.start_line, words),
+        symbol=span.name or chunk.symbol,
+        also=tuple(also),
+    )
+
+
+def best_line(text: str, start_line: int, words: Sequence[str]) -> int:
+    """The line with most of the words; the earliest of equals; the first that is not blank when none has any."""
+    low = text.lower()
+    counts: dict[int, int] = {}
+    for word in words:
+        at, line, counted = low.find(word), start_line, 0
+        while at >= 0:
+            line += low.count("\n", counted, at)
+            counts[line] = counts.get(line, 0) + 1
+            counted = low.find("\n", at)
+            if counted < 0:
+                break
+            at = low.find(word, counted)
+    if counts:
+        return min(counts, key=lambda line: (-counts[line], line))
+    return start_line + (low[: len(low) - len(low.lstrip())].count("\n") if low.strip() else 0)

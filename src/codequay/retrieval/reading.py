@@ -1,0 +1,95 @@
+"""Reading what is indexed without a query: a file, a line, and the state of the repositories."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from ..ports.chunks import FileRef, Location
+from ..ports.errors import NotFound
+from ..ports.generations import ScopeEntry
+from ..ports.metadata import Published, Repo
+from ..ports.paths import stored_path
+from .engine import assemble
+from .scope import Place, StoresInUse, cold, is_inside, resolve
+from .steps import Call, Steps
+
+
+class Shown(NamedTuple):
+    """Lines of a file as indexed."""
+
+    repo_id: str
+    path: str
+    start_line: int
+    end_line: int
+    language: str
+    kind: str
+    symbol: str
+    text: str
+    generation: int
+
+
+class State(NamedTuple):
+    """A repository, its root, and the ports whose configured store does not hold it."""
+
+    published: Published
+    root: str
+    cold: tuple[str, ...]
+
+
+def show(place: Place, stores: StoresInUse, file: str, line: int | None) -> Steps[Shown]:
+    """The file, or the chunk that covers the line. ``file`` is an absolute path, or a path inside a repository.
+
+    :raises NotFound: no repository of the index has the file, or the file has no such line
+    """
+    view = yield from resolve(place, stores)
+    (page,) = yield (Call("metadata", "scan", (), {"limit": 10_000}),)
+    generations = {entry.repo_id: entry.generation for entry in view.scope}
+    refs = [ref for ref in _refs(file, page.repos) if ref.repo_id in generations]
+    scope = tuple(ScopeEntry(ref.repo_id, generations[ref.repo_id]) for ref in refs)
+    (files,) = yield (Call("chunks", "of_file", (refs,), {"scope": scope}),)
+    for ref, placed in zip(refs, files, strict=True):
+        if placed is None:
+            continue
+        chunks = [p.chunk for p in placed]
+        generation = generations[ref.repo_id]
+        if line is None:
+            end = max((c.end_line for c in chunks), default=0)
+            language = chunks[0].language if chunks else ""
+            return Shown(*ref, min(1, end), end, language, "file", "", assemble(chunks), generation)
+        (found,) = yield (Call("chunks", "at", ([Location(*ref, line)],), {"scope": scope}),)
+        if found[0] is None:
+            raise NotFound(f"{ref.path} has no line {line}", remedy=f"codequay show {ref.path}")
+        c = found[0].chunk
+        return Shown(*ref, c.start_line, c.end_line, c.language, c.kind, c.symbol, c.text, generation)
+    raise NotFound(
+        f"the index has no file {file}", remedy="codequay status shows what was skipped; codequay index reads again"
+    )
+
+
+def _refs(file: str, repos: tuple[Repo, ...]) -> list[FileRef]:
+    """What a path may mean: in the innermost repository that holds it, or relative to each."""
+    if os.path.isabs(file):
+        holding = sorted((r for r in repos if is_inside(file, r.root)), key=lambda r: -len(r.root))
+        return [FileRef(r.repo_id, stored_path(os.path.relpath(file, r.root))) for r in holding if file != r.root]
+    path = stored_path(os.path.normpath(file))
+    return [] if path in (".", "..") or path.startswith("../") else [FileRef(r.repo_id, path) for r in repos]
+
+
+def states(place: Place, stores: StoresInUse) -> Steps[list[State]]:
+    """Every repository of the index, by id. Empty when nothing is published."""
+    answers = yield (
+        Call("metadata", "published"),
+        Call("metadata", "scan", (), {"limit": 10_000}),
+        *(Call(port, "identity") for port in stores.adapters),
+    )
+    roots = {repo.repo_id: repo.root for repo in answers[1].repos}
+    identities = dict(zip(stores.adapters, answers[2:], strict=True))
+    return [
+        State(
+            one,
+            roots.get(one.repo_id, place.index_root),
+            tuple(port for port, identity in identities.items() if cold(one, port, stores, identity)),
+        )
+        for one in answers[0]
+    ]

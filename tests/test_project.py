@@ -17,7 +17,8 @@ HEAVY = (*CLIENTS, "pydantic", "pluggy", "opentelemetry")
 def loaded_after(code: str, names: tuple[str, ...]) -> list[str]:
     """Which of the modules are loaded after the code ran in a fresh interpreter."""
     probe = f"import sys\n{code}\nprint(*[n for n in {names!r} if n in sys.modules], file=sys.__stderr__)"
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=ROOT)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=ROOT, env=env)
     return done.stderr.split("\n")[-2].split() if done.stderr.strip() else []
 
 

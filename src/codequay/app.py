@@ -39,7 +39,6 @@ class IndexRequest:
     """Index one place. ``path`` may lie anywhere inside a repository; the whole repository is indexed."""
 
     path: str = "."
-    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +283,6 @@ class Quay:
             repo=Repo(name, found.root, found.origin, source.adapter_name("source")),
             found=found,
             settings=self._app.settings.index,
-            revision=request.revision,
             progress=progress,
         )
         return IndexAnswer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from .conftest import Run, still_answers
@@ -26,7 +27,7 @@ def test_an_index_of_a_newer_version_is_left_alone(indexed: Path, run: Run) -> N
     file = indexed / ".codequay" / "codequay.db"
     kept = indexed.parent / "kept"
     shutil.copytree(indexed / ".codequay", kept)
-    with sqlite3.connect(file) as db:
+    with closing(sqlite3.connect(file)) as db, db:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         assert version > 0, "the format has a version"
         db.execute(f"PRAGMA user_version = {version + 100}")
@@ -35,7 +36,7 @@ def test_an_index_of_a_newer_version_is_left_alone(indexed: Path, run: Run) -> N
         done = run(*words)
         assert done.code in (3, 4), done
         done.failed(done.code, what="newer", fix="codequay")
-    with sqlite3.connect(file) as db:
+    with closing(sqlite3.connect(file)) as db, db:
         assert db.execute("PRAGMA user_version").fetchone() == (version + 100,)
     db.close()
     shutil.rmtree(indexed / ".codequay")

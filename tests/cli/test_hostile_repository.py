@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.permissions import without_override
+
 from .conftest import SAMPLE, Run, environment, git, repository, still_answers
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX permissions, links and scripts")
@@ -97,17 +99,6 @@ def test_an_index_folder_of_another_user_is_refused(indexed: Path, run: Run) -> 
         run(*words).failed(3, what="another user", fix="", error="permission_denied")
     os.chown(indexed / ".codequay", 0, 0)
     still_answers(run, indexed)
-
-
-def without_override() -> None:
-    """Runs in the child: root without the capabilities that ignore permissions."""
-    if sys.platform == "linux" and os.geteuid() == 0:
-        import ctypes
-
-        drop_from_bounding_set = 24
-        libc = ctypes.CDLL(None)
-        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-            libc.prctl(drop_from_bounding_set, capability, 0, 0, 0)
 
 
 def test_a_folder_that_cannot_be_written_says_so(sample: Path, tmp_path: Path, run: Run) -> None:

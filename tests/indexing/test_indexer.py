@@ -50,6 +50,8 @@ def test_an_edit_is_published_and_a_removed_file_is_gone(tmp_path: Path, adapter
             assert third.changed_blobs == 0
             assert [state.generation for state in await w.chunks.generations("r")] == [2, 3]
             assert [one.generation for one in await w.metadata.history("r")] == [2, 3]
+            await w.index(readable_s=600)
+            assert [one.generation for one in await w.metadata.history("r")] == [2, 3, 4]
 
     run(check())
 

@@ -56,6 +56,7 @@ class World:
         options: Options | None = None,
         revision: str | None = None,
         progress: Callable[[Progress], None] | None = None,
+        readable_s: float = 0.0,
     ) -> IndexReport:
         """One run under the id "r"."""
         found = await self.source.describe(str(self.root))
@@ -66,6 +67,7 @@ class World:
             settings=options or Options(),
             revision=revision,
             progress=progress,
+            readable_s=readable_s,
         )
 
     async def scope(self) -> tuple[ScopeEntry, ...]:

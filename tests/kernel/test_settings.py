@@ -133,6 +133,7 @@ path = "env:AWS_SECRET"
 attempts = 99
 [index]
 workers = 1
+name = "somebody/else"
 """
 
 
@@ -141,10 +142,11 @@ def test_a_file_in_the_repository_sets_only_index_and_retrieval_until_it_is_trus
     settings = load(tmp_path)
     assert settings.problems == ()
     assert settings.index.workers == 1
+    assert settings.index.name == ""
     assert settings.ports["chunks"].adapter == "sqlite"
     assert (settings.adapters, settings.layers, settings.plugins) == ({}, {}, ())
     (note,) = settings.notes
-    assert "not trusted, ignored in it: adapters, layers, plugins, ports" in note
+    assert "not trusted, ignored in it: adapters, layers, plugins, ports, index.name" in note
     assert "codequay trust" in note
 
     Trust(tmp_path / "user").accept(file)

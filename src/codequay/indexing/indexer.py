@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol, cast
 
 from codequay.ports.chunks import ChunkStore
@@ -33,6 +34,8 @@ from .version import CHUNKER
 
 LEASE_S = 60.0
 EXTEND_EVERY_S = 20.0
+READABLE_S = 600.0
+"""Seconds for which a superseded generation stays readable, for requests that began before the flip."""
 FILES_PER_BATCH = 1000
 PAGE = 5000
 """Placements per page when a base is compared, and removals per call."""
@@ -136,8 +139,9 @@ async def index_repository(
     settings: IndexOptions,
     revision: str | None = None,
     progress: Callable[[Progress], None] | None = None,
+    readable_s: float = READABLE_S,
 ) -> IndexReport:
-    """Index the whole repository and publish the result.
+    """Index the whole repository and publish the result; drop what was superseded more than ``readable_s`` ago.
 
     :raises LockBusy: another process indexes it
     :raises Conflict: another process published first, or the lease was lost; nothing is changed
@@ -169,7 +173,7 @@ async def index_repository(
                 fence=Fence(ports.adapter_name("lock"), lock_id.store_id, lease.fence),
             )
         )
-        notes = await _drop_old(ports.metadata, stores, repo.repo_id, generation, base)
+        notes = await _drop_old(ports.metadata, stores, repo.repo_id, generation, readable_s)
     return IndexReport(
         generation,
         len(tally.seen),
@@ -385,17 +389,24 @@ async def _remove(one: _Store, repo_id: str, generation: int, seen: set[str]) ->
 
 
 async def _drop_old(
-    metadata: MetadataStore, stores: Sequence[_Store], repo_id: str, generation: int, base: Published | None
+    metadata: MetadataStore, stores: Sequence[_Store], repo_id: str, generation: int, readable_s: float
 ) -> list[str]:
-    """Forget what is older than the generation before this one. The run has succeeded: a failure is only noted."""
-    keep = {generation, base.generation if base else 0}
+    """Forget what was superseded long enough ago, but never the generation before this one.
+
+    The run has succeeded: a failure is only noted.
+    """
     notes = []
     try:
+        history = await metadata.history(repo_id)
+        keep = {one.generation for one in history[-2:]} | {generation}
+        for old, newer in pairwise(history):
+            if time.time() - newer.published_at < readable_s:
+                keep.add(old.generation)
         for one in stores:
             for state in await one.store.generations(repo_id):
                 if state.generation not in keep:
                     await one.store.drop(repo_id, generation=state.generation)
-        for old in await metadata.history(repo_id):
+        for old in history:
             if old.generation not in keep:
                 await metadata.retire(repo_id, generation=old.generation)
     except PortError as exc:

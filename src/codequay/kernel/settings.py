@@ -224,19 +224,26 @@ def _read(
 
 
 OPEN_TABLES = ("index", "retrieval")
-"""What a file found inside a repository may set without being trusted."""
+"""What a file found inside a repository may set without being trusted, but for ``index.name``: with it a clone could
+claim, and so replace, the index of another repository in a shared data folder."""
 
 
 def restricted(source: Source, path: str, trusted: bool) -> tuple[Source, list[str]]:
     """A project file's settings, less what an untrusted file may not set, and the line that says so."""
     ignored = sorted(key for key in source.tree if key not in OPEN_TABLES)
+    index = source.tree.get("index")
+    if isinstance(index, dict) and "name" in index:
+        ignored.append("index.name")
     if trusted or not ignored:
         return source, []
     import shlex
 
     from .sources import Source
 
-    kept = Source({key: source.tree[key] for key in source.tree if key in OPEN_TABLES}, source.origins)
+    tree = {key: source.tree[key] for key in source.tree if key in OPEN_TABLES}
+    if isinstance(index, dict):
+        tree["index"] = {key: value for key, value in index.items() if key != "name"}
+    kept = Source(tree, source.origins)
     shown = ", ".join(ignored[:8]).encode("unicode_escape").decode()
     accept = f"codequay trust {shlex.quote(path)}"
     return kept, [f"{_short(path)} is not trusted, ignored in it: {shown} (to accept the file: {accept})"]

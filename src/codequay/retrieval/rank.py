@@ -128,8 +128,10 @@ def fuse(
         best = chunks[key][0][6] if key in chunks else 0.0
         if key in definitions:
             best = _ordered(evidence.spans(key), per_definition, signals, asked)[0][0]
-        score = best + file_scores.get(key, 0.0) + per_stem * stem_coverage(signals, stems) + folder
-        scored.append((-score * penalty, key))
+        score = best + file_scores.get(key, 0.0)
+        if not stems.isdisjoint(signals.stems):
+            score += per_stem * stem_coverage(signals, stems)
+        scored.append((-(score + folder) * penalty, key))
     scored.sort()
     if need is not None:
         # a chunk never scores above the best of its file, so the first files hold the first chunks

@@ -156,16 +156,15 @@ def stem_coverage(signals: PathSignals, stems: Collection[str]) -> float:
 
 def folder_coverage(signals: PathSignals, words: Collection[str]) -> float:
     """Share of the question's words of which one is the beginning of a folder word, or the reverse."""
-    if not signals.folder or not words:
-        return 0.0
-    return sum(1 for word in words if any(_prefixes(word, part) for part in signals.folder)) / len(words)
-
-
-def _prefixes(a: str, b: str) -> bool:
-    if a == b:
-        return True
-    short, long = (a, b) if len(a) <= len(b) else (b, a)
-    return len(short) >= _MIN_PREFIX and long.startswith(short)
+    found = 0
+    for word in words:
+        for part in signals.folder:
+            if word == part or (
+                (part.startswith(word) or word.startswith(part)) and min(len(word), len(part)) >= _MIN_PREFIX
+            ):
+                found += 1
+                break
+    return found / len(words) if found else 0.0
 
 
 def definition_share(kind: str) -> float:

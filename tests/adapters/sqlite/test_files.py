@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from codequay.ports.chunks import ChunkRef, FileRef
 from codequay.ports.errors import Conflict, Corrupt, FingerprintMismatch, LockBusy, NotFound, ResourceExhausted
 from tests.adapters.sqlite.stores import REPO, chunk_store, make_file, make_files, publish, scope
 from tests.contexts import run
+from tests.permissions import without_override
 
 
 async def _index(data: Path, count: int = 5) -> None:
@@ -64,7 +66,7 @@ def test_reader_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize("readonly", [False, True])
 def test_newer_schema_is_refused_with_a_remedy(tmp_path: Path, readonly: bool) -> None:
     run(_index(tmp_path))
-    with sqlite3.connect(tmp_path / "codequay.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "codequay.db")) as connection, connection:
         connection.execute("PRAGMA user_version=99")
     connection.close()
 
@@ -79,7 +81,7 @@ def test_newer_schema_is_refused_with_a_remedy(tmp_path: Path, readonly: bool) -
 
 def test_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "codequay.db"
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE theirs (x)")
     connection.close()
     before = path.read_bytes()
@@ -178,7 +180,7 @@ def open_folder() -> Iterator[Path]:
 
 
 _SEARCH = """
-import asyncio, concurrent.futures.thread, os, sys
+import asyncio, sys
 from pathlib import Path
 from codequay.ports.chunks import FileRef
 from tests.adapters.sqlite.stores import REPO, chunk_store, scope
@@ -188,11 +190,8 @@ async def main():
         placed, = await store.of_file([FileRef(REPO, "src/f0.py")], scope=scope(1))
         print(len(placed))
 
-if os.getuid() == 0:
-    os.setuid(65534)
 asyncio.run(main())
 """
-"""Permissions bind nobody who is root, so that root becomes somebody else."""
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
@@ -203,6 +202,7 @@ def test_read_only_folder_can_be_searched(open_folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _SEARCH, str(open_folder)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=without_override,
         capture_output=True,
         text=True,
         check=False,

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from codequay.ports.errors import Conflict, Corrupt, FingerprintMismatch, LockBu
 from codequay.ports.generations import ScopeEntry
 from codequay.ports.lexical import AllOf, AnyOf, Literal_, Plan, Term, Where
 from tests.contexts import run
+from tests.permissions import without_override
 
 from .stores import SCOPE, index, lex_file, publish
 
@@ -144,7 +146,7 @@ def test_a_reader_neither_creates_nor_accepts_another_format(tmp_path: Path) -> 
         run(open_reader())
     assert not (tmp_path / "none").exists()
     run(make())
-    with sqlite3.connect(tmp_path / "none/lexical/placements.db") as db:
+    with closing(sqlite3.connect(tmp_path / "none/lexical/placements.db")) as db, db:
         db.execute("update store set fingerprint = 'older'")
     with pytest.raises(FingerprintMismatch) as caught:
         run(open_reader())
@@ -152,14 +154,11 @@ def test_a_reader_neither_creates_nor_accepts_another_format(tmp_path: Path) -> 
 
 
 READ = """
-import os, sys
+import sys
 from pathlib import Path
 from codequay.ports.lexical import Term
 from tests.adapters.tantivy.stores import SCOPE, index
 from tests.contexts import run
-if os.getuid() == 0:
-    os.setgid(65534)
-    os.setuid(65534)
 
 async def body():
     async with index(Path(sys.argv[1]), readonly=True) as store:
@@ -182,7 +181,9 @@ def test_an_index_in_a_read_only_folder_is_searched() -> None:
         subprocess.run(["chmod", "-R", "a+rX,a-w", str(home)], check=True)
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-c", READ, str(data)]
-        done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            command, env=env, check=False, capture_output=True, text=True, preexec_fn=without_override
+        )
         assert done.stdout == "['a.py']\n", done.stderr
     finally:
         subprocess.run(["chmod", "-R", "u+w", str(home)], check=True)

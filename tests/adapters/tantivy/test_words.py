@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codequay.adapters.tantivy import words
-from codequay.adapters.tantivy.words import MAX_WORD, Terms, fold, parts
+from codequay.adapters.tantivy.words import MAX_WORD, WORD, Terms, fold, parts, words_of
 
 
 def test_identifiers_are_cut_where_a_reader_would_cut_them() -> None:
@@ -45,3 +45,8 @@ def test_every_casing_of_a_word_shares_a_term_with_the_query(word: str) -> None:
     for variant in (word.upper(), word.lower(), word.casefold(), word.swapcase()):
         if re.fullmatch(r"\w+", variant) and fold(variant) == fold(word) and terms[variant]:
             assert wanted & set(terms[variant].split()), variant
+
+
+@given(st.text(st.sampled_from("aZ_09 .-\n\t\x0b\x1c\u00e9\u0301\u4e2d\u00b2"), max_size=40))
+def test_the_fast_split_gives_the_words_of_the_pattern(text: str) -> None:
+    assert list(words_of(text)) == WORD.findall(text)

@@ -126,8 +126,8 @@ def collect(connection: sqlite3.Connection, contents: Iterable[int]) -> None:
     for content in contents:
         row = connection.execute(
             "SELECT chunk, chunks, piece, pieces, definition, definitions FROM content"
-            " WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM placement WHERE content = ?1)",
-            (content,),
+            " WHERE id = :content AND NOT EXISTS (SELECT 1 FROM placement WHERE content = :content)",
+            {"content": content},
         ).fetchone()
         if row is None:
             continue

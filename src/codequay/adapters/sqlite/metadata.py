@@ -7,7 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from codequay.ports.errors import Conflict, FailedPrecondition, NotFound
@@ -222,8 +222,13 @@ def _history(connection: sqlite3.Connection, repo_id: str) -> list[Published]:
 
 
 def _published(row: Sequence[Any]) -> Published:
-    stores = tuple(StoreRecord(*record) for record in json.loads(row[9]))
-    return replace(Published(*row[:9]), stores=stores, skipped=json.loads(row[10]))
+    values = (*row[:9], _records(row[9]), json.loads(row[10]))
+    return Published(*values)
+
+
+@lru_cache(maxsize=64)
+def _records(stores: str) -> tuple[StoreRecord, ...]:
+    return tuple(StoreRecord(*record) for record in json.loads(stores))
 
 
 def _retire(connection: sqlite3.Connection, repo_id: str, generation: int) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from codequay.ports.chunks import (
@@ -72,6 +73,12 @@ _STATS = (
     f" CROSS JOIN content c ON c.id = p.content WHERE p.repo = :repo AND {VISIBLE}"
 )
 _DEFINITIONS = "SELECT name, kind, line FROM definition WHERE id >= ? AND id < ? ORDER BY id"
+_DEFINITIONS_OF = (
+    "WITH span(first, after) AS (VALUES {}) SELECT d.id, d.name, d.kind, d.line FROM span"
+    " CROSS JOIN definition d ON d.id >= span.first AND d.id < span.after"
+)
+INFLATED_PIECES = 256
+"""Pieces of text kept inflated, under 2 MB: questions that follow each other often show the same chunks."""
 
 
 class ChunkReads:
@@ -140,13 +147,30 @@ class _Inflated:
 
     def text(self, piece: int, data: bytes) -> bytes:
         if piece != self._piece:
-            self._text = zlib.decompress(data)
+            self._text = _inflate(data)
             self._piece = piece
         return self._text
 
     def definitions(self, first: int, count: int) -> tuple[Definition, ...]:
         rows = self._connection.execute(_DEFINITIONS, (first, first + count))
         return tuple([Definition(name, kind_name(kind), line) for name, kind, line in rows])
+
+    def chunks(self, rows: Sequence[Sequence[Any]]) -> list[Chunk]:
+        """The chunks of several rows; their definitions are read together."""
+        spans = [(row[10], row[10] + row[11]) for row in rows if row[11]]
+        known: dict[int, Definition] = {}
+        for start in range(0, len(spans), _KEYS_PER_STATEMENT):
+            some = spans[start : start + _KEYS_PER_STATEMENT]
+            sql = _DEFINITIONS_OF.format(", ".join(["(?, ?)"] * len(some)))
+            for number, name, kind, line in self._connection.execute(sql, [end for span in some for end in span]):
+                known[number] = Definition(name, kind_name(kind), line)
+        return [self.chunk(row, tuple([known[i] for i in range(row[10], row[10] + row[11])])) for row in rows]
+
+
+@lru_cache(maxsize=INFLATED_PIECES)
+def _inflate(data: bytes) -> bytes:
+    """The text of a piece. Known by its bytes, for a piece's number may be used again."""
+    return zlib.decompress(data)
 
 
 def get(connection: sqlite3.Connection, refs: Sequence[ChunkRef], scope: Scope) -> list[PlacedChunk | None]:
@@ -156,6 +180,8 @@ def get(connection: sqlite3.Connection, refs: Sequence[ChunkRef], scope: Scope) 
     for i, ref in enumerate(refs):
         files[ref[0], ref[1]].append(i)
     inflated = _Inflated(connection)
+    alone: list[int] = []
+    rows: list[Sequence[Any]] = []
     for (repo_id, path), places in files.items():
         if repo_id not in repos:
             continue
@@ -165,13 +191,16 @@ def get(connection: sqlite3.Connection, refs: Sequence[ChunkRef], scope: Scope) 
             where["key"] = pack_id(refs[places[0]][2])
             row = connection.execute(ONE, where).fetchone()
             if row is not None:
-                answer[places[0]] = PlacedChunk(repo_id, path, inflated.chunk(row))
+                alone += places
+                rows.append(row)
             continue
         by_id = _chunks_of(connection, where, [refs[i][2] for i in places], inflated)
         for i in places:
             chunk = by_id.get(refs[i][2])
             if chunk is not None:
                 answer[i] = PlacedChunk(repo_id, path, chunk)
+    for i, chunk in zip(alone, inflated.chunks(rows), strict=True):
+        answer[i] = PlacedChunk(refs[i][0], refs[i][1], chunk)
     return answer
 
 

@@ -17,7 +17,7 @@ from codequay.ports.errors import Corrupt
 from codequay.ports.lexical import AllOf, LexFile, Literal_, Plan, Unit
 
 from .errors import REBUILD
-from .words import TOKENIZER, WORD, Terms
+from .words import TOKENIZER, WORD, Terms, words_of
 
 _VERSION: str = vars(tantivy)["__version__"]
 FINGERPRINT = f"tantivy/1/{TOKENIZER}/{'.'.join(_VERSION.split(',')[0].removeprefix('tantivy v').split('.')[:2])}"
@@ -181,13 +181,13 @@ class Writers:
         write = self._writers["chunk"].add_document
         words: set[str] = set()
         for ordinal, text in enumerate(chunk_texts(file)):
-            found = WORD.findall(text)
+            found = words_of(text)
             words.update(found)
             document = _document(slot, min(ordinal, ORDINALS))
             document.add_text("body", terms.of(found))
             write(document)
         if not _whole(file):
-            words = set(WORD.findall(file.text))
+            words = set(words_of(file.text))
         folder, _, name = file.path.rpartition("/")
         stem = name.rpartition(".")[0] or name
         if stem in GENERIC_STEMS:

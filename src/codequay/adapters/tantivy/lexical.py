@@ -11,8 +11,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from codequay.ports.errors import Conflict, NotIndexed, PortError
 from codequay.ports.generations import GenerationState, Scope, StageResult, StoreIdentity
@@ -23,7 +24,8 @@ from .index import FINGERPRINT, FOLDERS, ORDINAL_BITS, ORDINALS, View, Writers, 
 from .placements import Reader, Slot, Writer, create
 from .words import WORD, Terms
 
-T = TypeVar("T")
+_PLACE = itemgetter(0, 1, 4, 3)
+"""Of a hit: repository, path, first line, chunk."""
 
 OVERFETCH = 32
 """Hits asked for beyond k at first: room for a few invisible ones and for ties at the cut."""
@@ -31,6 +33,8 @@ GROWTH = 4
 """How many times more to ask for when that was not enough."""
 SLOT_CACHE = 100_000
 """Placements kept in memory by a reader, about 50 MB; then it starts anew."""
+SPAN_CACHE = 50_000
+"""Spans of chunks kept unpacked, about 12 MB; then they start anew. A document's span never changes."""
 
 
 class Options(Protocol):
@@ -85,6 +89,7 @@ class Store:
         self._seen = -1
         self._sealed: dict[tuple[str, int], int] = {}
         self._slots: dict[int, Slot] = {}
+        self._spans: dict[int, tuple[str, int, int]] = {}
         self._refreshing = threading.Lock()
         self._writing = threading.Lock()
         self._placements: Writer | None = None
@@ -122,30 +127,39 @@ class Store:
                 weights[term] += weight
         if not weights or not shown:
             return []
-        hits = self._best(unit, weights, shown, k, where)
-        hits.sort(key=lambda h: (-h.score, h.repo_id, h.path, h.start_line, h.chunk_id))
-        return hits[:k]
+        return _by_place(self._best(unit, weights, shown, k, where))[:k]
 
     def _best(
         self, unit: Unit, weights: dict[str, float], shown: dict[str, int], k: int, where: Where | None
     ) -> list[RankHit]:
-        """At least the k best visible hits, with every hit that ties with the last of them."""
+        """At least the k best visible hits, best first, with every hit that ties with the last of them."""
         view = self._views[unit]
         query = view.query(weights)
         limit = k + OVERFETCH
         while True:
             scores, ids = view.search(query, limit)
-            slots = self._placed([i >> ORDINAL_BITS for i in ids], shown, where)
-            visible = [(s, i, slot) for s, i in zip(scores, ids, strict=True) if (slot := slots.get(i >> ORDINAL_BITS))]
+            numbers = [i >> ORDINAL_BITS for i in ids]
+            slots = self._placed(numbers, shown, where)
+            visible = [(s, i, slots[n]) for s, i, n in zip(scores, ids, numbers, strict=True) if n in slots]
             exhausted = len(scores) < limit
             if exhausted or (len(visible) >= k and scores[-1] < visible[k - 1][0]):
                 break
             limit = max(limit * GROWTH, min(limit * k // (len(visible) + 1), view.searcher.num_docs + 1))
         if not exhausted:
             visible = [hit for hit in visible if hit[0] >= visible[k - 1][0]]
+        make = RankHit._make
         if unit == "file":
-            return [RankHit(slot.repo_id, slot.path, slot.language, "", 0, 0, s) for s, _, slot in visible]
-        return [RankHit(slot.repo_id, slot.path, slot.language, *slot.span(i & ORDINALS), s) for s, i, slot in visible]
+            return [make((slot[0], slot[1], slot[3], "", 0, 0, score)) for score, _, slot in visible]
+        known = self._spans
+        if len(known) > SPAN_CACHE:
+            self._spans = known = {}
+        hits = []
+        for score, i, slot in visible:
+            span = known.get(i)
+            if span is None:
+                span = known[i] = slot.span(i & ORDINALS)
+            hits.append(make((slot[0], slot[1], slot[3], span[0], span[1], span[2], score)))
+        return hits
 
     def candidates(self, plan: Plan, *, scope: Scope, where: Where | None = None) -> list[Placed]:
         shown = self._shown(scope)
@@ -345,6 +359,20 @@ class Store:
         writers, self._writers = self._writers, None
         if writers is not None:
             writers.close()
+
+
+def _by_place(hits: list[RankHit]) -> list[RankHit]:
+    """Hits that come by falling score, those of one score by place. Most scores are alone: only runs are sorted."""
+    scores = [hit[6] for hit in hits]
+    if len(set(scores)) == len(scores):
+        return hits
+    start = 0
+    for end in range(1, len(hits) + 1):
+        if end == len(hits) or scores[end] != scores[start]:
+            if end - start > 1:
+                hits[start:end] = sorted(hits[start:end], key=_PLACE)
+            start = end
+    return hits
 
 
 class TantivyLexical:

@@ -83,14 +83,16 @@ def connect(path: Path, *, readonly: bool, timeout: float) -> sqlite3.Connection
         isolation_level=None,
         check_same_thread=False,
     )
-    if not readonly:
-        connection.execute("pragma journal_mode=wal")
-        connection.execute("pragma synchronous=normal")
-        return connection
     try:
-        connection.execute("select 1 from sqlite_master").fetchone()
-    except sqlite3.OperationalError:
+        if readonly:
+            connection.execute("select 1 from sqlite_master").fetchone()
+        else:
+            connection.execute("pragma journal_mode=wal")
+            connection.execute("pragma synchronous=normal")
+    except sqlite3.Error as exc:
         connection.close()
+        if not readonly or not isinstance(exc, sqlite3.OperationalError):
+            raise
         log = path.with_name(path.name + "-wal")
         if log.exists() and log.stat().st_size:
             raise

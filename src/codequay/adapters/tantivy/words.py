@@ -22,10 +22,17 @@ CACHE_WORDS = 200_000
 CACHE_STEMS = 50_000
 """Stems in the cache before it is emptied. Most new words are made of known parts."""
 
+_SPACED = "".join(chr(c) if chr(c).isalnum() or c == ord("_") else " " for c in range(128))
+"""ASCII, with a space for whatever is in no word."""
 _ASCII_PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _IDEOGRAPHS = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 _DOTTED_I = str.maketrans({"\u0130": "i", "\u0131": "i"})
 """Turkish i with and without its dot: ``re.IGNORECASE`` takes both for "i"."""
+
+
+def words_of(text: str) -> list[str]:
+    """The matches of ``WORD``, in order; a table and ``split`` find those of ASCII in a third of the time."""
+    return text.translate(_SPACED).split() if text.isascii() else WORD.findall(text)
 
 
 def fold(word: str) -> str:
@@ -83,16 +90,35 @@ class Terms(dict[str, str]):
     def __missing__(self, word: str) -> str:
         if len(self) >= CACHE_WORDS:
             self.clear()
-        if len(word) > MAX_WORD or len(fold(word)) > MAX_WORD:
+        if len(word) > MAX_WORD:
             return whole_term(word)
-        found = parts(word)
-        if len(found) < 2:
-            terms = self.stem(found[0]) if found else ""
+        if word.isascii():
+            terms = self._ascii(word)
+        elif len(fold(word)) > MAX_WORD:
+            return whole_term(word)
         else:
-            stems = (self.stem(p) for p in found if len(p) > 1 or not p.isascii())
-            terms = " ".join((whole_term(word), *stems))
+            found = parts(word)
+            if len(found) < 2:
+                terms = self.stem(found[0]) if found else ""
+            else:
+                stems = (self.stem(p) for p in found if len(p) > 1 or not p.isascii())
+                terms = " ".join((whole_term(word), *stems))
         self[word] = terms
         return terms
+
+    def _ascii(self, word: str) -> str:
+        """The same for a word in ASCII, which folds by lower-casing and keeps its length: most of a first run."""
+        if word.isdecimal():
+            return word
+        found = _ASCII_PARTS.findall(word)
+        if len(found) < 2:
+            return self.stem(found[0]) if found else ""
+        known = self._stems
+        terms = ["=" + word.lower().replace("_", "")]
+        for part in found:
+            if len(part) > 1:
+                terms.append(known.get(part) or self.stem(part))
+        return " ".join(terms)
 
     def stem(self, part: str) -> str:
         """The English (Snowball) stem of the folded part."""

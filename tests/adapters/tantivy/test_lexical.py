@@ -190,6 +190,25 @@ def test_an_index_in_a_read_only_folder_is_searched() -> None:
         shutil.rmtree(home)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+def test_a_reader_that_may_not_write_sees_what_another_user_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        async with index(tmp_path) as writer:
+            await publish(writer, [lex_file("a.py", "alpha")])
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+                async with index(tmp_path, readonly=True) as reader:
+                    for generation, name in ((2, "b.py"), (3, "c.py")):
+                        await publish(writer, [lex_file(name, "alpha")], generation=generation)
+                        scope = [ScopeEntry("r", generation)]
+                        hits = await reader.rank([Term("alpha")], scope=scope, unit="chunk", k=9)
+                        assert name in {h.path for h in hits}
+
+    run(body())
+
+
 def test_damage_is_named(tmp_path: Path) -> None:
     async def body() -> None:
         async with index(tmp_path) as store:

@@ -9,4 +9,4 @@ class TantivyDefaults:
 
     busy_timeout: float = 5.0
     chunk_heap_mb: int = 64
-    file_heap_mb: int = 15
+    file_heap_mb: int = 30

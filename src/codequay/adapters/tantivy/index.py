@@ -79,7 +79,7 @@ class View:
     """One index as a reader sees it.
 
     Tantivy writes a lock file to open an index. Where the folder cannot be written the view opens a temporary
-    folder of links to its files, which shows the index as it was at that moment.
+    folder of links to its files.
     """
 
     def __init__(self, path: Path, unit: Unit) -> None:
@@ -89,15 +89,26 @@ class View:
         self._links: tempfile.TemporaryDirectory[str] | None = None
         if not os.access(path, os.W_OK):
             self._links = tempfile.TemporaryDirectory(prefix="codequay-")
-            for file in path.iterdir():
-                if file.suffix != ".lock":
-                    (Path(self._links.name) / file.name).symlink_to(file.absolute())
+            self._link(Path(self._links.name))
         self._index = open_index(path if self._links is None else Path(self._links.name))
         self._index.config_reader("manual")
         self.reload()
 
+    def _link(self, folder: Path) -> None:
+        """Show the last commit: ``meta.json``, which names the segments, is read before they are linked."""
+        meta = self._path / "meta.json"
+        last = meta.read_bytes() if meta.exists() else None
+        for file in self._path.iterdir():
+            link = folder / file.name
+            if file.suffix != ".lock" and file != meta and not link.is_symlink():
+                link.symlink_to(file.absolute())
+        if last is not None:
+            (folder / "meta.json").write_bytes(last)
+
     def reload(self) -> None:
         """See what has been committed since."""
+        if self._links is not None:
+            self._link(Path(self._links.name))
         self._index.reload()
         self.searcher = self._index.searcher()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2024.10"
-nox.options.sessions = ["lint", "types", "tests", "docs"]
+nox.options.sessions = ["lint", "types", "durability", "tests", "docs"]
 nox.options.error_on_missing_interpreters = True
 nox.options.reuse_existing_virtualenvs = True
 
@@ -54,12 +54,19 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=_interpreters())
 def tests(session: nox.Session) -> None:
-    """The tests, with coverage reported."""
+    """The tests, with coverage reported. Those of ``tests/durability`` are a session of their own."""
     session.install(*PIP, "-e", ".[dev]")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "--ignore=tests/durability", *session.posargs)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report", "--format=total", silent=False)
+
+
+@nox.session
+def durability(session: nox.Session) -> None:
+    """Nothing is lost: processes killed at named points, readers beside a writer, random edits, damaged files."""
+    session.install(*PIP, "-e", ".[dev]")
+    session.run("pytest", "tests/durability", *session.posargs)
 
 
 @nox.session
@@ -73,5 +80,5 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Every benchmark that needs no data from elsewhere; prints tables, judges nothing."""
     session.install(*PIP, ".[dev]")
-    for name in ("guard", "sqlite_store", "query_speed", "index_speed"):
+    for name in ("guard", "sqlite_store", "query_speed", "index_speed", "incremental"):
         session.run("python", "-m", f"bench.{name}")

@@ -1,9 +1,11 @@
 """``python -m bench.query_speed [--chunks 1000 10000 70000]``
 
-Milliseconds of a search in this process, everything included, at several index sizes, and of ``codequay search`` as a
-cold process. Beside it, in the same run, its peer: the same words given to tantivy directly, over the chunks alone,
-without path signals, definitions, texts or another thread. The corpus is the standard library, copied as often as
-the size needs; the questions are names it defines and phrases of its docstrings.
+Milliseconds of a search in this process, everything included but the comparison with the tree (``refresh="never"``),
+at several index sizes: of questions asked for the first time, of the same questions asked again, and of the second
+kind with the comparison (``auto``). Then ``codequay search`` as a cold process. Beside it, in the same run, its peer:
+the same words given to tantivy directly, over the chunks alone, without path signals, definitions, texts or another
+thread. The corpus is the standard library, copied as often as the size needs; the questions, all different, are names
+that it defines and beginnings of its docstrings.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import random
 import re
 import shutil
 import statistics
@@ -24,19 +27,17 @@ from time import perf_counter
 import tantivy
 
 from codequay.app import App, Quay, SearchRequest
+from codequay.app.messages import Refresh
 from codequay.kernel.settings import load_settings
 
-ROUNDS = 5
 COLD_RUNS = 7
 CHUNK_BYTES = 1100
 """Bytes of source that become about one chunk; only to size the corpus."""
-QUESTIONS = (
-    "parse command line arguments", "OrderedDict", "read zip archive member", "asyncio event loop run forever",
-    "HTTPConnection", "decode base64 string", "thread pool executor shutdown", "getaddrinfo",
-    "temporary directory cleanup", "json encoder default", "named tuple fields", "TarFile", "socket timeout error",
-    "regular expression compile flags", "walk directory tree", "format traceback exception", "csv dialect sniffer",
-    "mime type guess extension", "SequenceMatcher ratio", "signal handler wakeup",
-)  # fmt: skip
+QUESTIONS = 300
+WARM_UP = 100
+"""Further questions, asked before the clock runs."""
+_NAME = re.compile(r"^\s*(?:def|class) (\w{4,})", re.MULTILINE)
+_PHRASE = re.compile(r'"""([A-Z][a-z]+(?: [a-z]+){3,6})')
 
 
 def corpus(folder: Path, chunks: int) -> None:
@@ -55,20 +56,30 @@ def corpus(folder: Path, chunks: int) -> None:
         copy += 1
 
 
+def questions(texts: list[str]) -> list[str]:
+    """As many names as phrases, each once, in an order that has nothing to do with the files'."""
+    count = (QUESTIONS + WARM_UP) // 2
+    drawn = random.Random(1)
+    found = []
+    for pattern in (_NAME, _PHRASE):
+        known = sorted({match[1] for text in texts for match in pattern.finditer(text)})
+        found += drawn.sample(known, min(count, len(known)))
+    drawn.shuffle(found)
+    return found
+
+
 def timed(times: list[float]) -> str:
     ordered = sorted(times)
     return f"{statistics.median(ordered):>9.2f}{ordered[int(len(ordered) * 0.95)]:>9.2f}"
 
 
-async def searches(quay: Quay, path: str) -> list[float]:
-    """Milliseconds of every question, ``ROUNDS`` times, after one round to warm up."""
+async def searches(quay: Quay, path: str, asked: list[str], refresh: Refresh) -> list[float]:
+    """Milliseconds of every question."""
     times = []
-    for turn in range(ROUNDS + 1):
-        for question in QUESTIONS:
-            started = perf_counter()
-            await quay.search(SearchRequest(question, path=path))
-            if turn:
-                times.append((perf_counter() - started) * 1000)
+    for question in asked:
+        started = perf_counter()
+        await quay.search(SearchRequest(question, path=path, refresh=refresh))
+        times.append((perf_counter() - started) * 1000)
     return times
 
 
@@ -89,27 +100,25 @@ class Peer:
         writer.commit()
         self._index.reload()
 
-    def searches(self) -> list[float]:
+    def searches(self, asked: list[str]) -> list[float]:
         searcher = self._index.searcher()
         times = []
-        for turn in range(ROUNDS + 1):
-            for question in QUESTIONS:
-                started = perf_counter()
-                query = self._index.parse_query(question, ["body"])
-                hits = searcher.search(query, 200, count=False).hits
-                searcher.fast_field_values("chunk", [address for _, address in hits])
-                if turn:
-                    times.append((perf_counter() - started) * 1000)
+        for question in asked:
+            started = perf_counter()
+            query = self._index.parse_query(question.replace("_", " "), ["body"])
+            hits = searcher.search(query, 200, count=False).hits
+            searcher.fast_field_values("chunk", [address for _, address in hits])
+            times.append((perf_counter() - started) * 1000)
         return times
 
 
-def cold(place: Path) -> list[float]:
-    """Milliseconds of ``codequay search`` as a process, and of the interpreter alone."""
+def cold(place: Path, question: str) -> list[float]:
+    """Milliseconds of ``codequay search`` as a process."""
     times = []
     for _ in range(COLD_RUNS):
         started = perf_counter()
         subprocess.run(
-            [sys.executable, "-m", "codequay", "search", QUESTIONS[0], str(place)],
+            [sys.executable, "-m", "codequay", "search", question, str(place)],
             check=True,
             capture_output=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
@@ -122,14 +131,26 @@ async def measure(chunks: int) -> None:
     with tempfile.TemporaryDirectory() as top:
         place = Path(top) / "corpus"
         corpus(place, chunks)
+        texts = [file.read_text("utf-8", "replace") for file in sorted(place.rglob("*.py"))]
+        asked = questions(texts)
+        warm_up, asked = asked[:WARM_UP], asked[WARM_UP:]
         async with App(load_settings()).run() as quay:
             report = await quay.index(str(place))
-            ours = await searches(quay, str(place))
-        texts = [block for file in sorted(place.rglob("*.py")) for block in _blocks(file.read_text("utf-8", "replace"))]
-        peer = Peer(texts).searches()
-        ratio = statistics.median(ours) / statistics.median(peer)
-        process = statistics.median(cold(place))
-        print(f"{report.chunks:>8}{timed(ours)}{timed(peer)}{ratio:>8.1f}{process:>12.0f}", flush=True)
+        async with App(load_settings()).run() as quay:
+            await searches(quay, str(place), warm_up, "never")
+            first = await searches(quay, str(place), asked, "never")
+            again = await searches(quay, str(place), asked, "never")
+            compared = await searches(quay, str(place), asked[:WARM_UP], "auto")
+        direct = Peer([block for text in texts for block in _blocks(text)])
+        direct.searches(warm_up)
+        peer = direct.searches(asked)
+        ratio = statistics.median(first) / statistics.median(peer)
+        process = statistics.median(cold(place, asked[0]))
+        print(
+            f"{report.chunks:>8}{timed(first)}{timed(again)}{statistics.median(compared):>9.2f}{timed(peer)}"
+            f"{ratio:>8.1f}{process:>12.0f}",
+            flush=True,
+        )
 
 
 def _blocks(text: str) -> list[str]:
@@ -140,7 +161,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.query_speed", description=__doc__)
     parser.add_argument("--chunks", type=int, nargs="*", default=[1000, 10_000, 70_000])
     args = parser.parse_args()
-    print(f"{'chunks':>8}{'p50 ms':>9}{'p95 ms':>9}{'peer p50':>9}{'p95':>9}{'ratio':>8}{'process ms':>12}")
+    print(
+        f"{'chunks':>8}{'first p50':>10}{'p95':>8}{'again p50':>10}{'p95':>8}{'auto':>9}{'peer p50':>9}{'p95':>9}"
+        f"{'ratio':>8}{'process ms':>12}"
+    )
     for chunks in args.chunks:
         asyncio.run(measure(chunks))
 

@@ -20,7 +20,7 @@ from hashlib import blake2b, sha1
 from pathlib import Path
 from typing import Any
 
-from codequay.adapters.sqlite import reading
+from codequay.adapters.sqlite import lookup, reading
 from codequay.adapters.sqlite.chunks import SqliteChunks, open_chunks
 from codequay.adapters.sqlite.defaults import SqliteDefaults
 from codequay.adapters.sqlite.schema import INDEX, PIECE_BYTES, ZLIB_LEVEL
@@ -127,7 +127,7 @@ class Raw:
 
     def get(self, ref: ChunkRef) -> tuple[Any, ...]:
         where = {"repo": 1, "path": ref.path, "g": self.generation, "key": bytes.fromhex(ref.chunk_id)}
-        return self._answer(reading.ONE, where)
+        return self._answer(lookup.ONE, where)
 
     def at(self, location: Location) -> tuple[Any, ...]:
         where = {"repo": 1, "path": location.path, "g": self.generation, "line": location.line}

@@ -26,7 +26,7 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
         "codequay.adapters.git:SOURCE",
         "codequay.adapters.folder:SOURCE",
     ),
-    "lock": ("codequay.adapters.memory:LOCK", "codequay.adapters.noop:LOCK"),
+    "lock": ("codequay.adapters.memory:LOCK", "codequay.adapters.noop:LOCK", "codequay.adapters.sqlite:LOCK"),
     "cache": ("codequay.adapters.memory:CACHE", "codequay.adapters.sqlite:CACHE"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from random import Random
 from typing import Any
 
 import pytest
@@ -53,6 +54,11 @@ def file(path: str, text: str, *chunks: Chunk, mode: int = 0o100644) -> FileChun
     if not chunks and text:
         chunks = (chunk(text, 0, len(text.encode()), (1, text.count("\n") + 1)),)
     return FileChunks(path, blob_id(text), "python", mode, chunks)
+
+
+def random_text(size: int, seed: int) -> str:
+    """Text that does not compress well."""
+    return Random(seed).randbytes(size // 2).hex() + "\n"
 
 
 globals().update(generation_tests(Stager("chunks", file, blob_id)))
@@ -366,6 +372,29 @@ async def test_one_blob_at_two_paths_is_stored_once_and_found_at_both(store: Any
     assert await store.at([Location(*place, 1) for place in places], scope=scope) == expected
     await store.drop(A, generation=1)
     assert await store.text([blob_id("same")]) == ["same"]
+
+
+@behaviour("chunks", "CH-12", needs=lambda caps: caps.reclaim)
+async def test_room_that_was_given_back_changes_no_answer(store: Any) -> None:
+    kept = [file(f"kept{n}", f"text {n}\n" * 50) for n in range(20)]
+    await store.begin(B, generation=1, base=None)
+    await store.stage(B, generation=1, files=kept)
+    await store.seal(B, generation=1)
+    await store.begin(A, generation=1, base=None)
+    await store.stage(A, generation=1, files=[file(f"f{n}", random_text(20_000, n)) for n in range(200)])
+    await store.seal(A, generation=1)
+    assert await store.reclaim() == 0, "nothing is empty"
+    scope = [ScopeEntry(B, 1)]
+    refs = [FileRef(B, one.path) for one in kept]
+    before = (await store.of_file(refs, scope=scope), await store.scan(scope=scope), await store.identity())
+    await store.purge(A)
+    assert await store.reclaim() > 1_000_000
+    assert (await store.of_file(refs, scope=scope), await store.scan(scope=scope), await store.identity()) == before
+    assert await store.reclaim() == 0
+    await store.begin(A, generation=2, base=None)
+    await store.stage(A, generation=2, files=kept)
+    await store.seal(A, generation=2)
+    assert (await store.stats(scope=[ScopeEntry(A, 2)])).files == 20
 
 
 @behaviour("chunks", "CH-01", "CH-02", "CH-03", "CH-04", "CH-05", "CH-08", "CH-09")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import marshal
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from codequay.ports.errors import NotIndexed
+from codequay.ports.chunks import Definition
+from codequay.ports.errors import LockBusy, NotIndexed
 from codequay.ports.generations import ScopeEntry, StageResult
-from codequay.ports.lexical import AllOf, AnyOf, LexFile, LexSpan, Literal_, Placed, Plan, Term, Where
-from tests.behaviour.adapters import assert_pages, behaviour, uncovered
+from codequay.ports.lexical import AllOf, AnyOf, LexFile, LexRef, LexSpan, Literal_, Placed, Plan, Term, Where
+from tests.behaviour.adapters import Case, assert_pages, behaviour, resolve, uncovered
 from tests.behaviour.generation_cases import A, B, Stager, generation_tests
 
 
@@ -284,6 +288,147 @@ async def test_removed_and_replaced_texts_are_found_no_more(store: Any) -> None:
     assert await paths(store, "delta", scope) == []
     assert sorted(await paths(store, "alpha beta", scope)) == ["k", "l"]
     assert [p.blob_id for p in await store.candidates(AllOf(()), scope=new)] == [blob_id("delta"), blob_id("gamma")]
+
+
+class Texts:
+    """Files by the text that their blob id names, as a chunk store would give them back."""
+
+    def __init__(self) -> None:
+        self.asked: list[LexRef] = []
+
+    async def read(self, refs: Sequence[LexRef]) -> list[LexFile | None]:
+        self.asked += refs
+        return [file(ref.path, ref.blob_id.removeprefix("blob "), language=ref.language) for ref in refs]
+
+
+def compacts(capabilities: Any) -> bool:
+    found: bool = capabilities.compaction
+    return found
+
+
+async def age(store: Any) -> list[ScopeEntry]:
+    """Two repositories after many changes, of which the last two generations of one are kept; the scope of all."""
+    scope = [*await fill(store, file("other", "alpha needle\n"), repo=B)]
+    await fill(store, *(file(f"f{n}", f"needle alpha{n}\nold text {n}\n") for n in range(12)))
+    for generation in range(2, 8):
+        await store.begin(A, generation=generation, base=generation - 1)
+        changed = [file(f"f{n}", f"needle {generation}\n" * generation, language="go") for n in range(8)]
+        await store.stage(A, generation=generation, files=changed, removed=[f"f{generation + 4}"])
+        await store.seal(A, generation=generation)
+        if generation > 2:
+            await store.drop(A, generation=generation - 2)
+    return [*scope, ScopeEntry(A, 6), ScopeEntry(A, 7)]
+
+
+async def answers(store: Any, *scopes: ScopeEntry) -> list[Any]:
+    """What can be seen of each generation, without the scores."""
+    found: list[Any] = []
+    for entry in scopes:
+        found.append((await store.scan(scope=[entry])).files)
+        found.append(await store.candidates(Literal_(" needle "), scope=[entry]))
+        for unit in ("file", "chunk"):
+            hits = await store.rank([Term("needle"), Term("old")], scope=[entry], unit=unit, k=99)
+            found.append(sorted(hit._replace(score=0.0) for hit in hits))
+    return found
+
+
+@behaviour("lexical", "LX-12", needs=compacts)
+async def test_compaction_keeps_what_is_shown_and_nothing_else(store: Any, case: Case) -> None:
+    scope = await age(store)
+    before = await answers(store, *scope)
+    assert (await store.stats(scope=scope[:1])).dead > 0.2
+    texts = Texts()
+    written = await store.compact(texts.read)
+    assert written == len(texts.asked) == len({(ref.repo_id, ref.path, ref.blob_id) for ref in texts.asked})
+    assert {ref.generation for ref in texts.asked if ref.repo_id == A} <= {6, 7}
+    assert await answers(store, *scope) == before
+    assert (await store.stats(scope=scope[:1])).dead == 0
+    await store.drop(A, generation=6)
+    assert (await store.stats(scope=scope[:1])).dead > 0
+    assert await store.compact(texts.read) == (await store.stats(scope=[scope[0], scope[2]])).files
+    async with replace(case, folder=case.folder / "fresh").open() as fresh:
+        await fill(fresh, file("other", "alpha needle\n"), repo=B)
+        await fresh.begin(A, generation=7, base=None)
+        shown = (await store.scan(scope=[scope[2]])).files
+        again = [LexRef(one.repo_id, 7, one.path, one.blob_id, one.language, 0) for one in shown]
+        await fresh.stage(A, generation=7, files=await texts.read(again))
+        await fresh.seal(A, generation=7)
+        for unit in ("file", "chunk"):
+            for terms in ([Term("needle")], [Term("alpha", 2.0), Term("text")], [Term("old"), Term("7")]):
+                hits = await store.rank(terms, scope=[scope[0], scope[2]], unit=unit, k=99)
+                assert hits == await fresh.rank(terms, scope=[scope[0], scope[2]], unit=unit, k=99) != []
+
+
+@behaviour("lexical", "LX-12", needs=compacts)
+async def test_a_compaction_that_misses_a_text_changes_nothing(store: Any) -> None:
+    scope = await age(store)
+    before = await answers(store, *scope)
+    dead = (await store.stats(scope=scope[:1])).dead
+
+    async def nothing(refs: Sequence[LexRef]) -> list[LexFile | None]:
+        return [None for _ in refs]
+
+    async def another(refs: Sequence[LexRef]) -> list[LexFile | None]:
+        return [file(ref.path, "another text\n\n\n") for ref in refs]
+
+    for read in (nothing, another):
+        with pytest.raises(NotIndexed):
+            await store.compact(read)
+        assert await answers(store, *scope) == before
+        assert (await store.stats(scope=scope[:1])).dead == dead
+    await fill(store, file("new", "alpha"), repo="c")
+    assert await store.compact(Texts().read) > 0
+
+
+@behaviour("lexical", "LX-12", needs=compacts)
+async def test_nothing_is_compacted_while_a_generation_is_staged(store: Any) -> None:
+    scope = await age(store)
+    await store.begin(B, generation=2, base=1)
+    with pytest.raises(LockBusy):
+        await store.compact(Texts().read)
+    await store.stage(B, generation=2, files=[file("b", "beta")])
+    with pytest.raises(LockBusy):
+        await store.compact(Texts().read)
+    await store.seal(B, generation=2)
+    assert await paths(store, "beta", [ScopeEntry(B, 2)]) == ["b"]
+    texts = Texts()
+
+    async def meanwhile(refs: Sequence[LexRef]) -> list[LexFile | None]:
+        with pytest.raises(LockBusy):
+            await store.begin(A, generation=9, base=7)
+        return await texts.read(refs)
+
+    await store.compact(meanwhile)
+    assert sorted(await paths(store, "beta alpha", [ScopeEntry(B, 2)])) == ["b", "other"]
+    assert await answers(store, *scope)
+
+
+def prepares(capabilities: Any) -> bool:
+    return bool(capabilities.prepare)
+
+
+@behaviour("lexical", "LX-13", needs=prepares)
+async def test_a_prepared_file_is_found_like_any_other(store: Any, case: Case) -> None:
+    prepare = resolve(case.capabilities.prepare)
+    names = [Definition("getSession", "function", 1), Definition("größe", "function", 2)]
+    texts = ["alpha\nbeta\n", "", "größe = getSession(1)\n\n# näher\n", "x" * 3000 + "\nalpha\n", "\n\n__\n"]
+    paths_ = ["src/mod.py", "a/__init__.py", "k", "Ünï/x.go", "src/index.js"]
+    files = [replace(file(p, t), definitions=tuple(names)) for p, t in zip(paths_, texts, strict=True)]
+    unknown = [replace(one, mode=0) for one in files]
+    ready = [
+        replace(one, prepared=marshal.loads(marshal.dumps(prepare(two))))
+        for one, two in zip(files, unknown, strict=True)
+    ]
+    scope = await fill(store, *ready)
+    async with replace(case, folder=case.folder / "plain").open() as plain:
+        await fill(plain, *files)
+        for word in ("alpha", "getSession", "session", "größe", "näher", "mod", "src", "x" * 3000, "a"):
+            for unit in ("file", "chunk"):
+                hits = await store.rank([Term(word)], scope=scope, unit=unit, k=20)
+                assert hits == await plain.rank([Term(word)], scope=scope, unit=unit, k=20), word
+        for text in (" = getSession(", "alpha", "\n\n# n"):
+            found = await store.candidates(Literal_(text), scope=scope)
+            assert found == await plain.candidates(Literal_(text), scope=scope)
 
 
 @behaviour("lexical", "LX-02", "LX-06", "LX-07", "LX-08")

@@ -60,6 +60,17 @@ async def test_a_number_is_never_given_twice(store: Any) -> None:
     assert await store.published([A]) == []
 
 
+@behaviour("metadata", "MD-16")
+async def test_a_number_is_above_what_a_store_knows(store: Any) -> None:
+    await put(store, A, B)
+    assert await store.open_generation(A, base=None, above=7) == 8
+    published = await store.publish(Publication(A, 8, None))
+    assert await store.open_generation(A, base=8, above=3) == 9
+    assert await store.open_generation(A, base=8, above=20) == 21
+    assert await store.open_generation(B, base=None) < 8
+    assert await store.history(A) == [published]
+
+
 @behaviour("metadata", "MD-03", "MD-09", "MD-12", needs=durable)
 async def test_identity_numbers_and_publications_survive_a_reopen(case: Case) -> None:
     async with case.open() as store:
@@ -197,8 +208,11 @@ async def test_a_lower_fence_of_the_same_lock_is_refused(store: Any) -> None:
     base = await attempt(base, Fence("redis", "two", 1))
     with pytest.raises(Conflict):
         await attempt(base, Fence("redis", "two", 0))
+    with pytest.raises(Conflict):
+        await attempt(base, Fence("redis", "one", 8))
     base = await attempt(base, Fence("sqlite", "two", 1))
     base = await attempt(base, Fence("noop", "three", None))
+    base = await attempt(base, Fence("redis", "one", None))
     await attempt(base, None)
 
 
@@ -263,13 +277,97 @@ async def test_purge_forgets_one_repository_and_no_other(store: Any) -> None:
         await store.open_generation(A, base=first.generation)
 
 
-@behaviour("metadata", "MD-02", "MD-05")
+@behaviour("metadata", "MD-13")
+async def test_snapshots_gives_what_every_name_shows(store: Any) -> None:
+    await put(store, B, A)
+    assert await store.snapshots() == await store.snapshots([A]) == []
+    first = await publish(store, A, None)
+    tag = await publish(store, A, first.generation, snapshot="rev:v1", revision="c1")
+    linked = await publish(store, A, tag.generation, snapshot="worktree:/a/ü")
+    other = await publish(store, B, None, snapshot="rev:v1")
+    second = await publish(store, A, linked.generation)
+    assert await store.snapshots() == [tag, second, linked, other]
+    assert await store.snapshots([B, "x", B]) == [other]
+    assert await store.snapshots([]) == []
+    await store.open_generation(A, base=second.generation)
+    assert await store.snapshots([A]) == [tag, second, linked]
+    await store.purge(A)
+    assert await store.snapshots() == [other]
+
+
+@behaviour("metadata", "MD-14")
+async def test_forget_takes_one_name_away_and_nothing_else(store: Any) -> None:
+    await put(store, A, B)
+    first = await publish(store, A, None)
+    tag = await publish(store, A, first.generation, snapshot="rev:v1")
+    other = await publish(store, B, None, snapshot="rev:v1")
+    opened = await store.open_generation(A, base=tag.generation)
+    for _ in range(2):
+        await store.forget(A, snapshot="rev:v1")
+        assert await store.published(snapshot="rev:v1") == [other]
+        assert await store.snapshots() == [first, other]
+        assert [one.generation for one in await store.history(A)] == [first.generation, tag.generation]
+    await store.forget("unknown", snapshot="rev:v1")
+    third = await store.publish(Publication(A, opened, tag.generation, snapshot="rev:v1"))
+    assert await store.published(snapshot="rev:v1") == [third, other]
+
+
+@behaviour("metadata", "MD-04", "MD-14")
+async def test_what_a_forgotten_name_showed_may_be_retired_and_is_then_no_base(store: Any) -> None:
+    await put(store, A)
+    first = await publish(store, A, None)
+    tag = await publish(store, A, first.generation, snapshot="rev:v1")
+    await store.forget(A, snapshot="rev:v1")
+    with pytest.raises(Conflict):
+        await store.open_generation(A, base=first.generation)
+    await store.retire(A, generation=tag.generation)
+    with pytest.raises(Conflict):
+        await store.open_generation(A, base=tag.generation)
+    second = await publish(store, A, first.generation)
+    assert second.generation > tag.generation
+    assert await store.snapshots() == [second]
+    await store.forget(A, snapshot="worktree")
+    for old in (first, second):
+        await store.retire(A, generation=old.generation)
+    assert await store.history(A) == []
+    assert (await publish(store, A, None)).generation > second.generation
+
+
+@behaviour("metadata", "MD-15")
+async def test_a_generation_says_since_when_no_name_shows_it(case: Case, store: Any) -> None:
+    await put(store, A)
+
+    async def hidden() -> list[float | None]:
+        return [one.hidden_at for one in await store.history(A)]
+
+    first = await publish(store, A, None)
+    assert first.hidden_at is None
+    await case.clock.advance(100)
+    tag = await publish(store, A, first.generation, snapshot="rev:v1")
+    assert await hidden() == [None, None]
+    await case.clock.advance(100)
+    superseded = case.clock.time()
+    second = await publish(store, A, tag.generation)
+    assert await hidden() == [superseded, None, None]
+    await case.clock.advance(100)
+    forgotten = case.clock.time()
+    await store.forget(A, snapshot="rev:v1")
+    await case.clock.advance(100)
+    await store.forget(A, snapshot="rev:v1")
+    assert await hidden() == [superseded, forgotten, None]
+    assert [one.hidden_at for one in await store.snapshots()] == [None]
+    await publish(store, A, second.generation, snapshot="rev:v1")
+    assert await hidden() == [superseded, forgotten, None, None]
+
+
+@behaviour("metadata", "MD-02", "MD-05", "MD-13")
 async def test_the_sync_face_answers_the_same(store: Any) -> None:
     await put(store, A, B)
     shown = await publish(store, A, None)
     assert store.sync.identity() == await store.identity()
     assert store.sync.scan(limit=1) == await store.scan(limit=1)
     assert store.sync.published([A]) == store.sync.published(snapshot="worktree") == [shown]
+    assert store.sync.snapshots() == store.sync.snapshots([A]) == [shown]
 
 
 def test_every_clause_has_a_test() -> None:

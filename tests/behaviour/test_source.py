@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,43 @@ async def test_diff_names_every_change_by_path(case: Case, store: Any) -> None:
         Change("deleted", "gone"),
     ]
     assert await store.diff(tree.root, second, second) == []
+
+
+@behaviour("source", "SC-10", needs=revisions)
+async def test_a_name_resolves_to_the_commit_that_it_means_now(case: Case, store: Any) -> None:
+    tree = Tree(case, store)
+    tree.write("a", b"old")
+    first = tree.commit()
+    assert await store.resolve(tree.root, "HEAD") == first
+    tree.write("a", b"new")
+    second = tree.commit()
+    assert await store.resolve(tree.root, "HEAD") == second != first
+    assert await store.resolve(tree.root, first) == first
+    for unknown in ("0" * 40, "nowhere"):
+        with pytest.raises(NotFound):
+            await store.resolve(tree.root, unknown)
+
+
+@behaviour("source", "SC-07", needs=lambda caps: not caps.revisions)
+async def test_revisions_that_are_not_declared_are_refused(case: Case, store: Any) -> None:
+    tree = Tree(case, store)
+    with pytest.raises(Unsupported):
+        await store.resolve(tree.root, "HEAD")
+
+
+@behaviour("source", "SC-11")
+async def test_a_file_that_was_written_anew_is_listed_with_other_numbers(case: Case, store: Any) -> None:
+    tree = Tree(case, store)
+    tree.write("a", b"old")
+    tree.write("b", b"same")
+    before = {file.path: file for file in await store.files(tree.root)}
+    assert await store.files(tree.root) == [before["a"], before["b"]]
+    time.sleep(0.02)
+    tree.write("a", b"new")
+    after = {file.path: file for file in await store.files(tree.root)}
+    assert after["b"] == before["b"]
+    assert after["a"] != before["a"]
+    assert after["a"].mtime_ns or after["a"].ctime_ns or after["a"].inode
 
 
 @behaviour("source", "SC-07", needs=lambda caps: caps.blame)

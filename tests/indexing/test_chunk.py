@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codequay.indexing.analyse import analyse
-from codequay.indexing.chunk import blob_id_of, pieces
+from codequay.indexing.blob import blob_id_of
+from codequay.indexing.chunk import pieces
 from codequay.indexing.decode import decode
 from codequay.indexing.ignore import Ignore
 from codequay.indexing.languages import language_of

@@ -13,17 +13,8 @@ from codequay.ports.errors import LockBusy
 from codequay.ports.lexical import Term
 from tests.adapters.git.repos import commit, init
 from tests.contexts import run
+from tests.indexing.trees import tree
 from tests.indexing.world import Options, World, world
-
-
-def tree(root: Path, **files: str | bytes) -> Path:
-    """Files by name; "__" stands for "/"."""
-    for name, content in files.items():
-        path = root / name.replace("__", "/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return root
-
 
 STORES = [{}, {"chunks": "sqlite", "metadata": "sqlite", "lock": "noop"}]
 
@@ -47,9 +38,12 @@ def test_an_edit_is_published_and_a_removed_file_is_gone(tmp_path: Path, adapter
             assert [hit.path for hit in hits] == ["a"]
             assert not await w.lexical.rank([Term("alpha")], scope=scope, unit="file", k=5)
             third = await w.index()
-            assert third.changed_blobs == 0
+            assert (third.generation, third.changed_blobs, third.changed_files) == (2, 0, 0)
+            tree(root, a="def psi(): pass\n")
+            assert (await w.index()).generation == 3
             assert [state.generation for state in await w.chunks.generations("r")] == [2, 3]
             assert [one.generation for one in await w.metadata.history("r")] == [2, 3]
+            tree(root, a="def chi(): pass\n")
             await w.index(readable_s=600)
             assert [one.generation for one in await w.metadata.history("r")] == [2, 3, 4]
 

@@ -9,10 +9,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from codequay.indexing.indexer import IndexReport, Progress, index_repository
+from codequay.indexing.changes import Changes, compare
+from codequay.indexing.filling import Progress
+from codequay.indexing.indexer import IndexReport, index_repository
+from codequay.indexing.manifest import Manifest, load
+from codequay.ports.chunks import FileRef
 from codequay.ports.config import NoConfig
 from codequay.ports.generations import ScopeEntry
-from codequay.ports.metadata import Repo
+from codequay.ports.metadata import WORKTREE, Repo
 from tests.contexts import TestContext, build_context
 
 ADAPTERS = {"chunks": "memory", "lexical": "memory", "metadata": "memory", "source": "folder", "lock": "memory"}
@@ -29,6 +33,7 @@ class Options:
     inline_below_bytes: int = 0
     chunk_bytes: int = 1500
     batch_bytes: int = 20_000
+    keep_generations: int = 2
 
 
 def _load(dotted: str) -> Any:
@@ -39,8 +44,9 @@ def _load(dotted: str) -> Any:
 class World:
     """Open ports and the folder that is indexed."""
 
-    def __init__(self, root: Path, ports: dict[str, Any], names: dict[str, str]) -> None:
+    def __init__(self, root: Path, data: Path, ports: dict[str, Any], names: dict[str, str]) -> None:
         self.root = root
+        self.data = data
         self.names = names
         self.chunks = ports["chunks"]
         self.lexical = ports["lexical"]
@@ -57,6 +63,7 @@ class World:
         revision: str | None = None,
         progress: Callable[[Progress], None] | None = None,
         readable_s: float = 0.0,
+        **more: Any,
     ) -> IndexReport:
         """One run under the id "r"."""
         found = await self.source.describe(str(self.root))
@@ -68,19 +75,57 @@ class World:
             revision=revision,
             progress=progress,
             readable_s=readable_s,
+            data=self.data,
+            **more,
         )
 
-    async def scope(self) -> tuple[ScopeEntry, ...]:
-        return tuple(ScopeEntry(one.repo_id, one.generation) for one in await self.metadata.published())
+    async def compare(self, options: Options | None = None, snapshot: str = WORKTREE) -> Changes:
+        """The tree against what the snapshot shows."""
+        found = await self.source.describe(str(self.root))
+        shown = await self.metadata.published(["r"], snapshot=snapshot)
+        return await compare(
+            self.source,
+            data=self.data,
+            found=found,
+            repo_id="r",
+            line=(await self.metadata.identity()).store_id,
+            snapshot=snapshot,
+            published=shown[0] if shown else None,
+            settings=options or Options(),
+        )
 
-    async def paths(self) -> list[str]:
+    def manifest(self, snapshot: str = WORKTREE) -> Manifest:
+        """The snapshot's manifest, which must be there."""
+        found = load(self.data, "r", snapshot)
+        assert found is not None
+        return found
+
+    async def scope(self, snapshot: str = WORKTREE) -> tuple[ScopeEntry, ...]:
+        shown = await self.metadata.published(snapshot=snapshot)
+        return tuple(ScopeEntry(one.repo_id, one.generation) for one in shown)
+
+    async def paths(self, snapshot: str = WORKTREE) -> list[str]:
         """What the chunk store shows of the published generation."""
-        return [file.path for file in (await self.chunks.scan(scope=await self.scope())).files]
+        return [file.path for file in (await self.chunks.scan(scope=await self.scope(snapshot))).files]
 
     async def skipped(self) -> dict[str, str]:
         """Path -> reason, of the published generation."""
         ((_, generation),) = await self.scope()
         return {one.path: one.reason for one in (await self.metadata.skipped("r", generation=generation)).files}
+
+    async def content(self, snapshot: str = WORKTREE) -> dict[str, Any]:
+        """Everything that the snapshot shows, without what only tells its history: equal for equal trees."""
+        scope = await self.scope(snapshot)
+        placed = (await self.chunks.scan(scope=scope)).files
+        refs = [FileRef("r", file.path) for file in placed]
+        (published,) = await self.metadata.published(["r"], snapshot=snapshot)
+        return {
+            "placements": placed,
+            "chunks": await self.chunks.of_file(refs, scope=scope),
+            "lexical": (await self.lexical.scan(scope=scope)).files,
+            "skipped": (await self.metadata.skipped("r", generation=published.generation)).files,
+            "counts": (published.files, published.chunks, published.bytes),
+        }
 
 
 async def _open(stack: AsyncExitStack, ctx: TestContext, port: str, name: str) -> Any:
@@ -95,4 +140,4 @@ async def world(root: Path, data: Path, **adapters: str) -> AsyncIterator[World]
     names = ADAPTERS | adapters
     async with build_context(data) as ctx, AsyncExitStack() as stack:
         ports = {port: await _open(stack, ctx, port, name) for port, name in names.items()}
-        yield World(root, ports, names)
+        yield World(root, data, ports, names)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from codequay.kernel import Ports, default_registry, load_settings, make_plan, open_ports
-from codequay.ports.cache import CacheCapabilities
+from codequay.kernel import default_registry, load_settings, make_plan, open_ports
 from codequay.ports.errors import (
     BrokenPlugin,
     Closed,
@@ -26,92 +22,10 @@ from codequay.ports.errors import (
     PermissionDenied,
     Unavailable,
     Unsupported,
-    Verdict,
 )
-from codequay.ports.spec import AdapterSpec
 from tests.contexts import run
 from tests.kernel.distributions import cache_adapter, distribution, on_path
-
-Opening = Callable[[Any, Any], AbstractAsyncContextManager[Any]]
-events: list[str] = []
-opening: dict[str, Opening] = {}
-"""What the specs below open, by adapter name: set by each test."""
-
-
-def open_one(config: Any, ctx: Any) -> AbstractAsyncContextManager[Any]:
-    return opening["one"](config, ctx)
-
-
-def open_two(config: Any, ctx: Any) -> AbstractAsyncContextManager[Any]:
-    return opening["two"](config, ctx)
-
-
-def classify(exc: BaseException) -> Verdict | None:
-    return Verdict(Unavailable, "the shelf is gone") if isinstance(exc, ConnectionError) else None
-
-
-def spec(name: str, **more: Any) -> AdapterSpec:
-    return AdapterSpec(
-        port="cache",
-        name=name,
-        factory=f"tests.kernel.test_lifecycle:open_{name}",
-        classify="tests.kernel.test_lifecycle:classify",
-        capabilities=CacheCapabilities(**more),
-        summary="a test double",
-    )
-
-
-class Shelf:
-    """A whole cache whose ``get`` does what a test wants."""
-
-    def __init__(self, get: Callable[[str], bytes | None] = lambda key: None) -> None:
-        self._get = get
-
-    async def get(self, key: str) -> bytes | None:
-        return self._get(key)
-
-    async def get_many(self, keys: Any) -> list[bytes | None]:
-        return [self._get(key) for key in keys]
-
-    async def set(self, key: str, value: bytes, *, ttl: float | None = None) -> None:
-        self._get(key)
-
-    async def add(self, key: str, value: bytes, *, ttl: float | None = None) -> bool:
-        return True
-
-    async def set_many(self, items: Any, *, ttl: float | None = None) -> None: ...
-
-    async def delete(self, keys: Any) -> int:
-        return 0
-
-    async def ttl(self, key: str) -> float:
-        return -2.0
-
-    async def scan(self, *, prefix: str = "", after: str | None = None, limit: int = 1000) -> Any: ...
-
-    async def purge(self, prefix: str = "") -> None: ...
-
-    async def invalidations(self) -> AsyncIterator[str]:
-        try:
-            yield "a"
-            raise ConnectionError
-        finally:
-            events.append("invalidations closed")
-
-
-@asynccontextmanager
-async def opened(tmp_path: Path, override: object, *sets: str) -> AsyncIterator[Ports]:
-    settings = load_settings(env={}, project=tmp_path, user=tmp_path, sets=sets)
-    plan = make_plan(settings, default_registry(), ports=["cache"], overrides={"cache": override})
-    async with open_ports(plan, data=tmp_path / "data", readonly=True) as ports:
-        yield ports
-
-
-def failing(exc: BaseException) -> Callable[[str], bytes | None]:
-    def get(key: str) -> bytes | None:
-        raise exc
-
-    return get
+from tests.kernel.shelves import Shelf, events, failing, holding, opened, opening, spec
 
 
 def test_a_guarded_memory_cache_works_through_both_faces(tmp_path: Path) -> None:
@@ -146,13 +60,13 @@ def test_wrong_arguments_never_reach_the_adapter(tmp_path: Path) -> None:
 
 def test_foreign_errors_are_classified_once_with_their_cause(tmp_path: Path) -> None:
     async def story() -> None:
-        opening["one"] = lambda config, ctx: _holding(Shelf(failing(ConnectionError("reset"))))
+        opening["one"] = lambda config, ctx: holding(Shelf(failing(ConnectionError("reset"))))
         async with opened(tmp_path, spec("one")) as ports:
             with pytest.raises(Unavailable, match="the shelf is gone") as caught:
                 await ports.cache.get("a")
             assert isinstance(caught.value.__cause__, ConnectionError)
             assert (caught.value.component, caught.value.at) == ("cache.one", "overrides")
-        opening["one"] = lambda config, ctx: _holding(Shelf(failing(ZeroDivisionError())))
+        opening["one"] = lambda config, ctx: holding(Shelf(failing(ZeroDivisionError())))
         async with opened(tmp_path, spec("one")) as ports:
             with pytest.raises(Internal) as internal:
                 await ports.cache.set("a", b"")
@@ -173,7 +87,7 @@ def test_cancellation_is_never_wrapped(tmp_path: Path) -> None:
 def test_an_undeclared_power_is_refused_and_a_stream_is_translated_and_closed(tmp_path: Path) -> None:
     async def story() -> None:
         events.clear()
-        opening["one"] = lambda config, ctx: _holding(Shelf())
+        opening["one"] = lambda config, ctx: holding(Shelf())
         async with opened(tmp_path, spec("one")) as ports:
             with pytest.raises(Unsupported):
                 await ports.cache.eval("", [], [])  # type: ignore[attr-defined]
@@ -219,7 +133,7 @@ def test_an_adapter_that_does_not_fit_its_port_is_broken_and_closed_again(tmp_pa
 
     async def story() -> None:
         events.clear()
-        opening["one"] = lambda config, ctx: _holding(NoGet())
+        opening["one"] = lambda config, ctx: holding(NoGet())
         with pytest.raises(BrokenPlugin, match=r"cache\.one does not fit the port cache: it has no operation get"):
             async with opened(tmp_path, spec("one")):
                 pass
@@ -228,41 +142,10 @@ def test_an_adapter_that_does_not_fit_its_port_is_broken_and_closed_again(tmp_pa
     run(story())
 
 
-@asynccontextmanager
-async def _holding(adapter: object) -> AsyncIterator[object]:
-    events.append("open")
-    yield adapter
-    events.append("close")
-
-
-def test_what_was_opened_is_closed_when_another_fails_to_open(tmp_path: Path) -> None:
-    events.clear()
-    impl = (
-        "from contextlib import asynccontextmanager\n"
-        "@asynccontextmanager\n"
-        "async def open_cache(config, ctx):\n"
-        "    raise ConnectionError('refused')\n"
-        "    yield\n"
-    )
-    cache_adapter(tmp_path, "shelf", dist="acme-shelf", impl=impl)
-
-    async def story() -> None:
-        settings = load_settings(env={}, project=tmp_path, user=tmp_path, sets=["ports.cache=shelf"])
-        overrides = {"lock": "memory"}
-        plan = make_plan(settings, default_registry(), ports=["lock", "cache"], overrides=overrides)
-        with pytest.raises(Internal, match="open failed: ConnectionError: refused"):
-            async with open_ports(plan, data=tmp_path / "data", readonly=True):
-                raise AssertionError("not reached")
-
-    with on_path(tmp_path):
-        run(story())
-    assert [task for task in threading.enumerate() if task.name.startswith("codequay")] == []
-
-
 def test_a_shared_resource_is_opened_once_and_closed_after_those_who_use_it(tmp_path: Path) -> None:
     impl = (
         "from contextlib import asynccontextmanager\n"
-        "from tests.kernel.test_lifecycle import Shelf, events\n"
+        "from tests.kernel.shelves import Shelf, events\n"
         "@asynccontextmanager\n"
         "async def pool():\n"
         "    events.append('pool open')\n"
@@ -285,26 +168,6 @@ def test_a_shared_resource_is_opened_once_and_closed_after_those_who_use_it(tmp_
 
     with on_path(tmp_path):
         run(story())
-
-
-def test_a_cancelled_caller_of_run_sync_returns_after_the_work_has_ended(tmp_path: Path) -> None:
-    async def story() -> None:
-        done = threading.Event()
-
-        def work() -> None:
-            time.sleep(0.05)
-            done.set()
-
-        async with opened(tmp_path, "memory") as ports:
-            task = asyncio.create_task(ports.run_sync(work))
-            await asyncio.sleep(0.01)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert done.is_set()
-            assert await ports.run_sync(len, "abc") == 3
-
-    run(story())
 
 
 def test_health_tells_ok_degraded_and_down(tmp_path: Path) -> None:
@@ -427,38 +290,6 @@ def test_a_plugin_may_register_a_port(tmp_path: Path) -> None:
 
     with on_path(tmp_path):
         run(story())
-
-
-def test_opening_that_is_cancelled_leaves_nothing_open(tmp_path: Path) -> None:
-    started = asyncio.Event()
-
-    @asynccontextmanager
-    async def slow() -> AsyncIterator[object]:
-        events.append("opening")
-        try:
-            started.set()
-            await asyncio.sleep(60)
-            yield Shelf()
-        finally:
-            events.append("undone")
-
-    async def story() -> None:
-        events.clear()
-        opening["one"] = lambda config, ctx: slow()
-
-        async def use() -> None:
-            async with opened(tmp_path, spec("one")):
-                raise AssertionError("not reached")
-
-        task = asyncio.create_task(use())
-        await started.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert events == ["opening", "undone"]
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    run(story())
 
 
 def test_an_adapter_may_hold_a_task_group_open(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from codequay.adapters.sqlite import CHUNKS
 from codequay.kernel import PlanError, Settings, default_registry, load_settings, make_plan
 from codequay.kernel.plan import Plan
 from codequay.ports.errors import ConfigError, MissingExtra, SecretError, UnknownAdapter
@@ -39,11 +41,20 @@ def shelf(tmp_path: Path, **more: str) -> None:
     cache_adapter(tmp_path, "shelf", dist="acme-shelf", more='config="acme_shelf_impl:Config",', impl=CONFIG, **more)
 
 
-def test_the_embedded_default_plans_and_warns_that_its_lock_does_not_exclude(tmp_path: Path) -> None:
-    planned = plan(settings(tmp_path), ("chunks", "lexical", "metadata", "source", "lock", "cache"))
+ALL = ("chunks", "lexical", "metadata", "source", "lock", "cache")
+
+
+def test_the_embedded_default_plans_without_a_warning(tmp_path: Path) -> None:
+    planned = plan(settings(tmp_path), ALL)
     assert planned.ports["chunks"].component == "chunks.sqlite"
-    assert any("lock.noop does not exclude" in warning for warning in planned.warnings)
+    assert planned.ports["lock"].component == "lock.sqlite"
+    assert planned.warnings == ()
     json.dumps(planned.to_json())
+
+
+def test_a_lock_that_does_not_exclude_is_a_warning(tmp_path: Path) -> None:
+    (warning,) = plan(settings(tmp_path, "ports.lock=noop"), ALL).warnings
+    assert warning == "lock.noop does not exclude: two writers waste work, and never mix"
 
 
 def test_every_error_is_reported_at_once_each_with_its_place_and_remedy(tmp_path: Path) -> None:
@@ -67,8 +78,10 @@ def test_every_error_is_reported_at_once_each_with_its_place_and_remedy(tmp_path
 
 def test_a_need_that_the_adapter_does_not_declare_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"lock\.noop does not declare exclusive, and a service needs it"):
-        plan(settings(tmp_path), ("lock",), needs={"lock": LockNeeds(exclusive=True)})
-    plan(settings(tmp_path, "ports.lock=memory"), ("lock",), needs={"lock": LockNeeds(exclusive=True)})
+        plan(settings(tmp_path, "ports.lock=noop"), ("lock",), needs={"lock": LockNeeds(exclusive=True)})
+    for able in ("memory", "sqlite"):
+        needs = {"lock": LockNeeds(exclusive=True, fenced=True)}
+        plan(settings(tmp_path, f"ports.lock={able}"), ("lock",), needs=needs)
 
 
 def test_metadata_that_reaches_less_far_than_a_store_is_refused(tmp_path: Path) -> None:
@@ -79,6 +92,12 @@ def test_metadata_that_reaches_less_far_than_a_store_is_refused(tmp_path: Path) 
 def test_a_lock_that_reaches_less_far_than_a_store_is_a_warning(tmp_path: Path) -> None:
     planned = plan(settings(tmp_path, "ports.lock=memory"), ("chunks", "lock"))
     assert any("lock.memory reaches one process, narrower than chunks.sqlite" in line for line in planned.warnings)
+
+
+def test_stores_that_are_shared_by_hosts_want_a_lock_that_is(tmp_path: Path) -> None:
+    shared = replace(CHUNKS, capabilities=replace(CHUNKS.capabilities, reach="network"))
+    (warning,) = plan(settings(tmp_path), ("chunks", "lock"), overrides={"chunks": shared}).warnings
+    assert warning.startswith("lock.sqlite reaches one host, narrower than chunks.sqlite: two writers waste work")
 
 
 def test_only_the_chosen_adapters_table_is_checked(tmp_path: Path) -> None:

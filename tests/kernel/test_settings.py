@@ -30,7 +30,7 @@ def test_without_anything_configured_the_embedded_profile_holds(tmp_path: Path) 
         "lexical": "tantivy",
         "metadata": "sqlite",
         "source": "git",
-        "lock": "noop",
+        "lock": "sqlite",
         "cache": "memory",
     }
     assert settings.origin("ports.chunks") == "profile embedded"
@@ -73,6 +73,23 @@ def test_precedence_is_flag_then_environment_then_project_then_user(tmp_path: Pa
     named = write(tmp_path / "named.toml", "[retrieval]\nlimit = 5\n")
     assert load(tmp_path, env=env, config=named).retrieval.limit == 5
     assert load(tmp_path, env=env, config=named, sets=["retrieval.limit=6"]).retrieval.limit == 6
+
+
+def test_freshness_is_configured(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert (settings.index.refresh_files, settings.index.keep_generations, settings.retrieval.refresh) == (
+        200,
+        2,
+        "auto",
+    )
+    settings = load(tmp_path, sets=["index.refresh_files=0", "index.keep_generations=1", "retrieval.refresh=never"])
+    assert (settings.index.refresh_files, settings.index.keep_generations, settings.retrieval.refresh) == (
+        0,
+        1,
+        "never",
+    )
+    wrong = load(tmp_path, sets=["index.refresh_files=-1", "index.keep_generations=0", "retrieval.refresh=often"])
+    assert len(wrong.problems) == 3
 
 
 def test_a_profile_from_a_flag_changes_the_defaults_and_not_what_was_chosen(tmp_path: Path) -> None:

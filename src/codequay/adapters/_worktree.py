@@ -62,9 +62,9 @@ def file_of(path: str, st: os.stat_result) -> SourceFile | None:
     """The file as listed; None for what is neither a regular file nor a symlink."""
     if stat.S_ISREG(st.st_mode):
         mode = 0o100755 if st.st_mode & 0o100 else 0o100644
-        return SourceFile(path, "file", mode, st.st_size, st.st_mtime_ns)
+        return SourceFile(path, "file", mode, st.st_size, st.st_mtime_ns, "", st.st_ctime_ns, st.st_ino)
     if stat.S_ISLNK(st.st_mode):
-        return SourceFile(path, "symlink", 0o120000, st.st_size, st.st_mtime_ns)
+        return SourceFile(path, "symlink", 0o120000, st.st_size, st.st_mtime_ns, "", st.st_ctime_ns, st.st_ino)
     return None
 
 
@@ -104,10 +104,14 @@ def _read_open(fd: int, path: str, max_bytes: int | None) -> SourceBlob:
             return SourceBlob(path, None, "too_large")
         data = _read_all(fd, before.st_size)
         after = os.fstat(fd)
-        if len(data) == after.st_size and before.st_mtime_ns == after.st_mtime_ns:
+        if len(data) == after.st_size and _times(before) == _times(after):
             return SourceBlob(path, data)
         os.lseek(fd, 0, os.SEEK_SET)
     return SourceBlob(path, None, "changed")
+
+
+def _times(st: os.stat_result) -> tuple[int, int]:
+    return st.st_mtime_ns, st.st_ctime_ns
 
 
 def _read_all(fd: int, size: int) -> bytes:

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 SEARCH_SCHEMA = "codequay.search/1"
 MAX_LIMIT = 1000
 """Hits that one answer holds at most."""
 Unit = Literal["file", "chunk", "symbol"]
+Refresh = Literal["auto", "never", "always"]
+REFRESH: tuple[Refresh, ...] = ("auto", "never", "always")
+"""What a question does about files that changed since they were indexed.
+
+``auto`` indexes them first when they are at most ``index.refresh_files`` and nobody else is indexing; what could not be
+indexed is marked. ``always`` indexes them all, waiting for another writer, and fails rather than answer from an old
+index. ``never`` does not look for them; only the files of the hits are checked.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexRequest:
-    """Index one place. ``path`` may lie anywhere inside a repository; the whole repository is indexed."""
+    """Index one place. ``path`` may lie anywhere inside a repository; the whole repository is indexed.
+
+    ``rev`` indexes that revision instead of the working tree. ``only`` names the stores to fill, when not all.
+    """
 
     path: str = "."
+    rev: str | None = None
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +47,16 @@ class IndexAnswer:
     root: str = ""
     data: str = ""
     notes: tuple[str, ...] = ()
+    snapshot: str = ""
+    """The name that shows the generation now: "worktree", "worktree:FOLDER" or "rev:REV"."""
+    changed_files: int = 0
+    removed_files: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """Search below ``path``. ``literal`` switches the query syntax off. ``check_head`` asks version control whether
-    HEAD moved since (a process start, so not on by default)."""
+    """Search below ``path``, in the working tree or as of ``rev``. ``literal`` switches the query syntax off.
+    ``check_head`` asks version control whether HEAD moved since (a process start, so not on by default)."""
 
     query: str
     path: str = "."
@@ -47,6 +64,8 @@ class SearchRequest:
     unit: Unit = "file"
     literal: bool = False
     check_head: bool = False
+    rev: str | None = None
+    refresh: Refresh = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +86,7 @@ class Hit:
     line: int = 0
     """The line within the span that shows best why it answers (counts from 1)."""
     stale: bool | None = None
+    """True: the file has changed since, and the text is not in it any more; None: not checked."""
     also: tuple[tuple[int, int], ...] = ()
 
 
@@ -79,6 +99,10 @@ class RepoFreshness:
     indexed_revision: str
     head: str | None = None
     dirty: int | None = None
+    """Files that differed from ``indexed_revision`` when it was indexed."""
+    snapshot: str = ""
+    pending: int | None = None
+    """Files that differ now from what was indexed; None when nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +136,8 @@ class ShowRequest:
 
     path: str
     line: int | None = None
+    rev: str | None = None
+    refresh: Refresh = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,33 +153,7 @@ class ShowAnswer:
     symbol: str
     text: str
     generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class StatusRequest:
-    path: str = "."
-
-
-@dataclass(frozen=True, slots=True)
-class RepoStatus:
-    """One repository of the index."""
-
-    repo: str
-    root: str
-    generation: int
-    revision: str
-    files: int
-    chunks: int
-    bytes: int
-    skipped: Mapping[str, int]
-    published_at: float
-    stores: Mapping[str, str]
-    """Port -> adapter that holds the generation; a configured port that is missing or differs is cold."""
-    cold: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StatusAnswer:
-    data: str
-    repos: tuple[RepoStatus, ...]
-    capabilities: Mapping[str, Any] = field(default_factory=dict)
+    snapshot: str = ""
+    stale: bool | None = None
+    """True: the file has changed since; None: not checked."""
+    notes: tuple[str, ...] = ()

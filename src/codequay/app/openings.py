@@ -3,25 +3,60 @@
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack
-from dataclasses import replace
+import shlex
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ..indexing.roots import FOLDER, nearest_data, new_data, real_path
-from ..ports.errors import NotFound, NotIndexed
+from ..ports.errors import FailedPrecondition, NotFound, NotIndexed
+from ..ports.metadata import WORKTREE
 
 if TYPE_CHECKING:
     from ..kernel.lifecycle import Ports
-    from ..ports.source import SourceRepo
+    from ..kernel.plan import Plan
+    from ..ports.metadata import Repo
+    from ..ports.source import SourceControl, SourceRepo
     from ..retrieval.scope import Place, StoresInUse
     from ..retrieval.steps import Steps
     from .application import App
 
 T = TypeVar("T")
 
+REVISION = "rev:"
+"""How the name of a snapshot begins that shows a revision."""
 READ_PORTS = ("chunks", "lexical", "metadata")
 WRITE_PORTS = ("chunks", "lexical", "metadata", "lock")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What a path means to a reader: the stores, the place in them, and the index folder.
+
+    ``worktree`` and ``main`` are the tops of the work tree that the path lies in and of the main one, when they differ.
+    """
+
+    ports: Ports
+    place: Place
+    data: Path
+    worktree: str = ""
+    main: str = ""
+
+    def stored(self, path: str) -> str:
+        """A path on disk as the index knows it: below the main work tree."""
+        return _moved(path, self.worktree, self.main) if self.worktree else path
+
+
+def worktree_name(found: SourceRepo) -> str:
+    """The snapshot that shows the work tree in which the repository was found."""
+    return WORKTREE if found.root == found.main_root else f"{WORKTREE}:{found.root}"
+
+
+def revision_name(rev: str) -> str:
+    """The snapshot that shows a revision as it was typed."""
+    return REVISION + rev
 
 
 class Openings:
@@ -53,26 +88,61 @@ class Openings:
         source = await self.ports(Path(path) / FOLDER, "folder")
         return await source.source.describe(path), source
 
+    async def source(self, repo: Repo, root: str) -> SourceControl:
+        """The source that a repository was indexed with."""
+        return (await self._source(repo, root)).source
+
+    async def describe_again(self, repo: Repo, root: str) -> tuple[SourceRepo, Ports]:
+        """The repository at the top where it was indexed, as the same source sees it now.
+
+        :raises FailedPrecondition: it is the top of a repository no longer
+        """
+        ports = await self._source(repo, root)
+        found = await ports.source.describe(root)
+        if found.root != root:
+            raise FailedPrecondition(
+                f"{root} belongs to the repository {found.root} now", remedy=f"codequay index {root}"
+            )
+        return found, ports
+
+    async def _source(self, repo: Repo, root: str) -> Ports:
+        return await self.ports(Path(root) / FOLDER, "folder" if repo.source == "folder" else "source")
+
     async def reader(self, path: str, *, whole: bool = False) -> tuple[Ports, Place]:
         """Stores to read for a path. ``whole``: every repository of the index, wherever in it the path lies."""
+        where = await self.where(path)
+        return where.ports, replace(where.place, path="") if whole else where.place
+
+    async def where(self, path: str, *, rev: str | None = None) -> Where:
+        """What a path means to a reader, in its work tree or at a revision.
+
+        :raises NotIndexed: there is no index
+        """
         from ..retrieval.scope import Place
 
         real, data = self.locate(path)
-        asked = real
-        if data is None:
+        asked, worktree, main = real, "", ""
+        snapshots: tuple[str, ...] = (WORKTREE,)
+        if data is None or in_linked_worktree(real):
             found, _ = await self.describe(real)
-            data = new_data(real, found)
-            # a linked worktree reads the index of the main one
-            asked = _moved(real, found.root, found.main_root)
+            data = data or new_data(real, found)
+            if found.root != found.main_root:
+                # a linked worktree is a snapshot in the index of the main one
+                worktree, main = found.root, found.main_root
+                asked = _moved(real, worktree, main)
+                snapshots = (worktree_name(found), WORKTREE)
+        remedy = f"codequay index {path}"
+        if rev is not None:
+            snapshots, remedy = (revision_name(rev),), f"codequay index --rev {shlex.quote(rev)} {path}"
         root = str(data.parent)
-        place = Place("" if whole or asked == root else asked, root, path)
-        writer = self._open.get((data, "write"))
-        if writer is not None:
-            return writer, place
-        try:
-            return await self.ports(data, "read"), place
-        except (NotFound, NotIndexed) as exc:
-            raise NotIndexed(f"{path} has no index", remedy=f"codequay index {path}") from exc
+        place = Place("" if asked == root else asked, root, path, snapshots, remedy)
+        ports = self._open.get((data, "write"))
+        if ports is None:
+            try:
+                ports = await self.ports(data, "read")
+            except (NotFound, NotIndexed) as exc:
+                raise NotIndexed(f"{path} has no index", remedy=remedy) from exc
+        return Where(ports, place, data, worktree, main)
 
     async def ports(self, data: Path, mode: Literal["read", "write", "source", "folder"]) -> Ports:
         from ..kernel.lifecycle import open_ports
@@ -96,6 +166,32 @@ class Openings:
             self._checked.add(str(data))
             return opened
 
+    async def folder(self, path: str) -> Path:
+        """The index folder that a path means, whether or not it exists; opens no store."""
+        real, data = self.locate(path)
+        return data or new_data(real, (await self.describe(real))[0])
+
+    def plan(self) -> Plan:
+        """What stands behind the ports of an index."""
+        return self._app.plan_for(self._app.settings, WRITE_PORTS)
+
+    @asynccontextmanager
+    async def alone(self, data: Path, port: str) -> AsyncIterator[Ports]:
+        """One port, open for reading apart from the others, so that what is wrong with them does not hide it.
+
+        Where a writer is open already it is used: some adapters keep their content in the process.
+        """
+        from ..kernel.lifecycle import open_ports
+
+        known = self._open.get((data, "write"))
+        if known is not None:
+            yield known
+            return
+        spec = self.plan().ports[port].spec
+        plan = self._app.plan_for(self._app.settings, (port, *(spec.needs if spec else ())))
+        async with open_ports(plan, data=data, readonly=True) as ports:
+            yield ports
+
     async def run(self, ports: Ports, steps: Steps[T]) -> T:
         """One thread hop when every store reads synchronously, else awaited."""
         from ..retrieval.steps import await_steps, run_steps
@@ -116,6 +212,20 @@ class Openings:
             known = StoresInUse({port: ports.adapter_name(port) for port in enabled}, CHUNKER)
             self._in_use[ports] = known
         return known
+
+
+def in_linked_worktree(path: str) -> bool:
+    """Whether the nearest ``.git`` at or above a resolved path is the file that git puts into a linked worktree."""
+    at = path if os.path.isdir(path) else os.path.dirname(path)
+    while True:
+        git = os.path.join(at, ".git")
+        if os.path.isfile(git):
+            with open(git, errors="replace") as file:
+                return "/worktrees/" in file.read(4096)
+        above = os.path.dirname(at)
+        if above == at or os.path.isdir(git):
+            return False
+        at = above
 
 
 def _moved(path: str, root: str, to: str) -> str:

@@ -3,59 +3,64 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
-from ..indexing.roots import FOLDER, new_data, repo_id
-from ..ports.errors import FailedPrecondition, InvalidArgument, PortError
+from ..indexing.roots import new_data, repo_id
+from ..ports.errors import FailedPrecondition, InvalidArgument, NotIndexed, PortError
+from .anchoring import Anchors
+from .freshness import Freshness, Outlook, unlooked
 from .messages import (
     MAX_LIMIT,
+    REFRESH,
     Coverage,
     Hit,
     IndexAnswer,
     IndexRequest,
     RepoFreshness,
-    RepoStatus,
     SearchAnswer,
     SearchRequest,
     ShowAnswer,
     ShowRequest,
-    StatusAnswer,
-    StatusRequest,
 )
-from .openings import READ_PORTS, Openings
+from .openings import Openings, Where, revision_name, worktree_name
+from .upkeep import Upkeep
+from .writing import IndexPorts, logged
 
 if TYPE_CHECKING:
     from ..indexing.indexer import Progress
     from ..kernel.health import Health
     from ..kernel.lifecycle import Ports
     from ..kernel.settings import Settings
+    from ..ports.metadata import Published
     from ..retrieval.engine import Found, Result
     from ..retrieval.scope import Place, View
     from ..retrieval.signals import PathTable
     from ..retrieval.steps import Steps
+    from .reports import WatchEvent, WatchRequest
 
 
-class Quay:
+class Quay(Upkeep):
     """The running library. Made by ``App.run``; its methods may be called concurrently."""
 
     def __init__(self, settings: Settings, openings: Openings, weights: Any, *, readonly: bool) -> None:
         from ..retrieval.signals import PathTable
 
-        self._settings = settings
-        self._openings = openings
+        super().__init__(settings, openings, readonly=readonly)
         self._weights = weights
         self._paths: PathTable = PathTable(weights)
-        self._readonly = readonly
+        self._freshness = Freshness(openings, settings, readonly=readonly)
+        self._anchors = Anchors(openings, max_bytes=settings.index.max_file_bytes)
 
     async def index(
         self, request: IndexRequest | str = ".", *, progress: Callable[[Progress], None] | None = None
     ) -> IndexAnswer:
         """Index the repository that the path lies in, or the folder when it lies in none.
 
+        :raises NotFound: there is no such revision
         :raises PortError: permission, a full disk, a lock that somebody else holds
         """
         from ..indexing.indexer import index_repository
@@ -71,13 +76,18 @@ class Quay:
             data = new_data(path, found)
         ports = await self._openings.ports(data, "write")
         name = repo_id(found, data, name=self._settings.index.name, create=True)
-        report = await index_repository(
-            _IndexPorts(ports, source),
-            repo=Repo(name, found.root, found.origin, source.adapter_name("source")),
+        run = index_repository(
+            IndexPorts(ports, source),
+            repo=Repo(name, found.main_root, found.origin, source.adapter_name("source")),
             found=found,
             settings=self._settings.index,
+            data=data,
+            snapshot=worktree_name(found) if request.rev is None else revision_name(request.rev),
+            revision=request.rev,
+            only=request.only,
             progress=progress,
         )
+        report = await logged(data, "index", found.root, name, run)
         return IndexAnswer(
             repo=name,
             generation=report.generation,
@@ -90,6 +100,9 @@ class Quay:
             root=found.root,
             data=str(data),
             notes=tuple(report.notes),
+            snapshot=report.snapshot,
+            changed_files=report.changed_files,
+            removed_files=report.removed_files,
         )
 
     async def search(self, request: SearchRequest | str) -> SearchAnswer:
@@ -103,10 +116,58 @@ class Quay:
         started = perf_counter()
         if isinstance(request, str):
             request = SearchRequest(request)
+        self._check(request)
+        query = parse(request.query, literal=request.literal)
+        where = await self._where(request.path, request.rev)
+        opened = perf_counter()
+        asked = prepare(query)
+        look = request.refresh != "never"
+        outlook = Outlook()
+        if look:
+            outlook = await self._freshness.look(where, request.refresh, rev=request.rev, admits=asked.admits_repo)
+        looked = perf_counter()
+        ports = where.ports
+        view, result = await self._openings.run(ports, self._search_steps(ports, where.place, request, asked))
+        if not look:
+            outlook = unlooked(view, where, request.rev)
+        hits = await self._anchors.hits(outlook, [_hit(found) for found in result.hits])
+        notes = [*asked.notes, *outlook.notes]
+        if not view.published:
+            notes.append("no indexed repository fits repo:")
+        elif not (asked.terms or asked.conditions or asked.where):
+            notes.append("the query names nothing to look for")
+        freshness = [_freshness(p, outlook) for p in view.published]
+        stale = sum(1 for hit in hits if hit.stale)
+        if stale and not outlook.notes:
+            notes.append(f"{stale} of the hits are stale: their text has changed since; run: {where.place.remedy}")
+        if request.check_head:
+            freshness = await self._with_heads(ports, freshness)
+        coverage = _coverage(view, outlook, where)
+        timing = {
+            "open": (opened - started) * 1000,
+            "refresh": (looked - opened) * 1000,
+            **result.timing,
+            "total": (perf_counter() - started) * 1000,
+        }
+        return SearchAnswer(
+            hits=hits,
+            freshness=tuple(freshness),
+            coverage={"lexical": coverage, "symbol": coverage},
+            truncated=result.more,
+            timing_ms={name: round(ms, 3) for name, ms in timing.items()},
+            notes=tuple(notes),
+        )
+
+    def _check(self, request: SearchRequest) -> None:
+        """
+        :raises InvalidArgument: the request is out of range
+        :raises FailedPrecondition: an arm that a search needs is switched off
+        """
         if type(request.limit) is not int or not 1 <= request.limit <= MAX_LIMIT:
             raise InvalidArgument(f"limit must be from 1 to {MAX_LIMIT}, not {request.limit!r}")
         if request.unit not in ("file", "chunk", "symbol"):
             raise InvalidArgument(f"unit must be file, chunk or symbol, not {request.unit!r}")
+        _check_refresh(request.refresh)
         off = [port for port in ("chunks", "lexical") if port not in self._settings.index.enable]
         if off:
             raise FailedPrecondition(
@@ -114,33 +175,6 @@ class Quay:
                 at=self._settings.origin("index.enable"),
                 remedy="add it to index.enable, then codequay index",
             )
-        query = parse(request.query, literal=request.literal)
-        ports, place = await self._openings.reader(request.path)
-        parsed = perf_counter()
-        asked = prepare(query)
-        view, result = await self._openings.run(ports, self._search_steps(ports, place, request, asked))
-        notes = list(asked.notes)
-        if not view.published:
-            notes.append("no indexed repository fits repo:")
-        elif not (asked.terms or asked.conditions or asked.where):
-            notes.append("the query names nothing to look for")
-        freshness = [RepoFreshness(p.repo_id, p.generation, p.revision, dirty=p.dirty) for p in view.published]
-        if request.check_head:
-            freshness = await self._with_heads(ports, freshness)
-        files = {
-            "indexed": sum(p.files for p in view.published),
-            "pending": 0,
-            "skipped": sum(sum(p.skipped.values()) for p in view.published),
-        }
-        timing = {"open": (parsed - started) * 1000, **result.timing, "total": (perf_counter() - started) * 1000}
-        return SearchAnswer(
-            hits=tuple(_hit(found) for found in result.hits),
-            freshness=tuple(freshness),
-            coverage={"lexical": Coverage("complete", files), "symbol": Coverage("complete", files)},
-            truncated=result.more,
-            timing_ms={name: round(ms, 3) for name, ms in timing.items()},
-            notes=tuple(notes),
-        )
 
     def _search_steps(
         self, ports: Ports, place: Place, request: SearchRequest, asked: Any
@@ -176,11 +210,20 @@ class Quay:
             request = ShowRequest(request)
         if request.line is not None and (type(request.line) is not int or request.line < 1):
             raise InvalidArgument(f"lines count from 1, not {request.line!r}")
+        _check_refresh(request.refresh)
         on_disk = _on_disk(request.path)
-        ports, place = await self._openings.reader(request.path if on_disk else ".", whole=True)
-        file = on_disk or request.path
-        shown = await self._openings.run(ports, reading.show(place, self._openings.stores(ports), file, request.line))
-        return ShowAnswer(
+        where = await self._where(request.path if on_disk else ".", request.rev)
+        outlook = Outlook()
+        if request.refresh != "never":
+            with suppress(NotIndexed):  # asked from beside the repositories of the index: one of them may have it
+                outlook = await self._freshness.look(where, request.refresh, rev=request.rev)
+        file = where.stored(on_disk) or request.path
+        everywhere = replace(where.place, path="")
+        stores = self._openings.stores(where.ports)
+        view, shown = await self._openings.run(where.ports, reading.show(everywhere, stores, file, request.line))
+        if request.refresh == "never":
+            outlook = unlooked(view, where, request.rev)
+        answer = ShowAnswer(
             repo=shown.repo_id,
             path=shown.path,
             start_line=shown.start_line,
@@ -190,44 +233,30 @@ class Quay:
             symbol=shown.symbol,
             text=shown.text,
             generation=shown.generation,
+            snapshot=shown.snapshot,
+            notes=outlook.notes,
         )
+        return await self._anchors.shown(outlook, answer, request.line)
 
-    async def status(self, request: StatusRequest | str = ".") -> StatusAnswer:
-        """The repositories of the index, and which configured stores do not hold them.
+    def watch(self, request: WatchRequest | str = ".") -> AsyncGenerator[WatchEvent, None]:
+        """Index now and whenever the tree has changed, until the iterator is closed; an event for each run that
+        changed something or failed.
 
-        :raises NotIndexed: the place has no index
+        :raises MissingExtra: watchfiles is not installed
         """
-        from ..retrieval import reading
+        from .reports import WatchRequest
+        from .watching import watch
 
-        if isinstance(request, str):
-            request = StatusRequest(request)
-        ports, place = await self._openings.reader(request.path, whole=True)
-        states = await self._openings.run(ports, reading.states(place, self._openings.stores(ports)))
-        return StatusAnswer(
-            data=str(self._openings.data or Path(place.index_root) / FOLDER),
-            repos=tuple(
-                RepoStatus(
-                    repo=p.repo_id,
-                    root=root,
-                    generation=p.generation,
-                    revision=p.revision,
-                    files=p.files,
-                    chunks=p.chunks,
-                    bytes=p.bytes,
-                    skipped=p.skipped,
-                    published_at=p.published_at,
-                    stores={record.port: record.adapter for record in p.stores},
-                    cold=cold,
-                )
-                for p, root, cold in states
-            ),
-            capabilities={port: ports.capabilities(port).to_json() for port in READ_PORTS},
-        )
+        return watch(self, self._openings, WatchRequest(request) if isinstance(request, str) else request)
 
     async def health(self, latency_threshold_ms: float = 100, path: str = ".") -> Health:
         """Port -> ``ok``, ``degraded`` or ``down`` with its latency, for the stores of one place."""
         ports, _ = await self._openings.reader(path)
         return await ports.health(latency_threshold_ms=latency_threshold_ms)
+
+    async def _where(self, path: str, rev: str | None) -> Where:
+        where = await self._openings.where(path, rev=rev)
+        return where if rev is None else await self._freshness.named(where, rev)
 
     async def _with_heads(self, ports: Ports, freshness: list[RepoFreshness]) -> list[RepoFreshness]:
         """The same, with the commit that HEAD names now; None where the checkout is gone."""
@@ -244,21 +273,31 @@ class Quay:
         return checked
 
 
-class _IndexPorts:
-    """What the indexer uses: stores and lock of one opening, the source of another."""
+def _check_refresh(refresh: str) -> None:
+    if refresh not in REFRESH:
+        raise InvalidArgument(f"refresh must be one of {', '.join(REFRESH)}, not {refresh!r}")
 
-    def __init__(self, stores: Ports, source: Ports) -> None:
-        self.chunks = stores.chunks
-        self.lexical = stores.lexical
-        self.metadata = stores.metadata
-        self.lock = stores.lock
-        self.source = source.source
-        self.run_sync = stores.run_sync
-        self._stores = stores
-        self._source = source
 
-    def adapter_name(self, port: str) -> str:
-        return (self._source if port == "source" else self._stores).adapter_name(port)
+def _freshness(one: Published, outlook: Outlook) -> RepoFreshness:
+    return RepoFreshness(
+        one.repo_id,
+        one.generation,
+        one.revision,
+        dirty=one.dirty,
+        snapshot=one.snapshot,
+        pending=outlook.pending(one.repo_id),
+    )
+
+
+def _coverage(view: View, outlook: Outlook, where: Where) -> Coverage:
+    """How much of the trees the answer knows. Skipped files do not make it partial."""
+    pending = sum(outlook.pending(p.repo_id) or 0 for p in view.published)
+    files = {
+        "indexed": sum(p.files for p in view.published),
+        "pending": pending,
+        "skipped": sum(sum(p.skipped.values()) for p in view.published),
+    }
+    return Coverage("partial", files, where.place.remedy) if pending else Coverage("complete", files)
 
 
 def _on_disk(path: str) -> str:

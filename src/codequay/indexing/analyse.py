@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from .chunk import Piece, blob_id_of, pieces
+from codequay.ports.lexical import LexFile
+
+from .blob import blob_id_of
+from .chunk import Piece, pieces
 from .decode import decode
 from .languages import language_of
 from .scan import scan
+from .staging import as_lexical
 
 
 class Analysed(NamedTuple):
     """A file's chunks. ``codec`` turns its bytes into the text; "" when it is not indexed, for ``reason``.
 
     A ``reason`` beside a codec tells that the file was indexed otherwise than usual ("budget": by lines).
+    ``prepared`` is what the lexical index has made of it here, None when it does so itself.
     """
 
     blob_id: str
@@ -23,16 +29,26 @@ class Analysed(NamedTuple):
     pieces: list[Piece]
     reason: str = ""
     detail: str = ""
+    prepared: object = None
 
 
-def analyse(path: str, raw: bytes, *, chunk_bytes: int, budget_ms: float) -> Analysed:
+Prepare = Callable[[LexFile], object]
+"""See ``LexicalCapabilities.prepare``."""
+
+
+def analyse(path: str, raw: bytes, *, chunk_bytes: int, budget_ms: float, prepare: Prepare | None = None) -> Analysed:
     """Decode, find definitions, cut. ``size`` is the text's in bytes of UTF-8."""
     data, codec, nul_at = decode(raw)
     if data is None:
-        return Analysed("", "", "", 0, [], "binary", f"NUL at byte {nul_at}")
+        return Analysed(blob_id_of(raw), "", "", 0, [], "binary", f"NUL at byte {nul_at}")
     language = language_of(path, data)
     blob_id = blob_id_of(raw)
-    found = scan(data, language, budget_s=budget_ms / 1000)
-    reason, detail = ("", "") if found is not None else ("budget", f"more than {budget_ms:g} ms; chunked by lines")
-    cuts = pieces(data, found or [], language=language, blob_id=blob_id, size=chunk_bytes)
-    return Analysed(blob_id, language, codec, len(data), cuts, reason, detail)
+    definitions = scan(data, language, budget_s=budget_ms / 1000)
+    reason, detail = (
+        ("", "") if definitions is not None else ("budget", f"more than {budget_ms:g} ms; chunked by lines")
+    )
+    cuts = pieces(data, definitions or [], language=language, blob_id=blob_id, size=chunk_bytes)
+    found = Analysed(blob_id, language, codec, len(data), cuts, reason, detail)
+    if prepare is None:
+        return found
+    return found._replace(prepared=prepare(as_lexical(path, data.decode(), found, 0)))

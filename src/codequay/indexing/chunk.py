@@ -82,8 +82,3 @@ def pieces(data: bytes, found: Sequence[Found], *, language: str, blob_id: str, 
         out.append(Piece(chunk_id(language, blob_id, at, end), at, end, line, last, digest, tuple(definitions)))
         at, line = end, line + breaks
     return out
-
-
-def blob_id_of(raw: bytes) -> str:
-    """Git's id of a file's bytes."""
-    return hashlib.sha1(b"blob %d\0" % len(raw) + raw, usedforsecurity=False).hexdigest()

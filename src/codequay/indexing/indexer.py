@@ -1,94 +1,46 @@
-"""One index run: lease, generation, batches into the stores, seal, publish, drop what is old.
+"""One index run: lease, comparison, generation, batches into the stores, seal, publish, drop what is old.
 
 No store knows which generation is current, so a crash or a cancellation anywhere leaves the published one whole; the
-next run throws the unfinished one away.
+next run throws the unfinished one away. Each store is brought from what it holds to what the tree holds, so one that
+was swapped in is filled and the others take the changes only. A generation is begun when there is something to write.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import time
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Protocol, cast
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from codequay.ports.chunks import ChunkStore
-from codequay.ports.errors import LockBusy, PortError
-from codequay.ports.generations import ScopeEntry, StageResult
-from codequay.ports.lexical import LexicalIndex
-from codequay.ports.lock import Lease, Lock
-from codequay.ports.metadata import Fence, MetadataStore, Publication, Published, Repo, SkippedFile, StoreRecord
-from codequay.ports.source import SourceControl, SourceFile, SourceRepo
+from codequay.ports.errors import Conflict, InvalidArgument, NotFound, PortError
+from codequay.ports.failpoint import reach
+from codequay.ports.metadata import WORKTREE, Fence, Publication, Published, Repo, SkippedFile
+from codequay.ports.source import SourceRepo
 
-from .analyse import Analysed
-from .ignore import NAME as IGNORE_FILE
-from .ignore import Ignore
-from .pool import Inline, Pool, default_workers
-from .staging import Row, as_chunks, as_lexical
-from .version import CHUNKER
+from . import compaction, garbage, manifest
+from .changes import Changes, Survey, against, survey
+from .filling import Filling, Progress, Target
+from .garbage import READABLE_S
+from .lease import Held, repository_lease
+from .manifest import Entry, Manifest
+from .standing import IndexOptions, IndexPorts, Job, Standing, stand
 
-LEASE_S = 60.0
-EXTEND_EVERY_S = 20.0
-READABLE_S = 600.0
-"""Seconds for which a superseded generation stays readable, for requests that began before the flip."""
-FILES_PER_BATCH = 1000
-PAGE = 5000
-"""Placements per page when a base is compared, and removals per call."""
+__all__ = ["IndexOptions", "IndexPorts", "IndexReport", "Progress", "index_repository"]
 
-
-class IndexOptions(Protocol):
-    """What an index run reads of the settings."""
-
-    @property
-    def enable(self) -> Sequence[str]: ...
-    @property
-    def max_file_bytes(self) -> int: ...
-    @property
-    def scan_budget_ms(self) -> float: ...
-    @property
-    def workers(self) -> int | None: ...
-    @property
-    def inline_below_bytes(self) -> int: ...
-    @property
-    def chunk_bytes(self) -> int: ...
-    @property
-    def batch_bytes(self) -> int: ...
-
-
-class IndexPorts(Protocol):
-    """The ports of an index run."""
-
-    @property
-    def chunks(self) -> ChunkStore: ...
-    @property
-    def lexical(self) -> LexicalIndex: ...
-    @property
-    def metadata(self) -> MetadataStore: ...
-    @property
-    def source(self) -> SourceControl: ...
-    @property
-    def lock(self) -> Lock: ...
-    def adapter_name(self, port: str, /) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is. ``files`` and ``bytes`` were read, of ``files_total`` and ``bytes_total``."""
-
-    files: int
-    files_total: int
-    bytes: int
-    bytes_total: int
+CLEAN_EVERY = 8
+"""Runs before a search leave superseded generations to be dropped by one run in so many: dropping takes a commit."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What a run did. ``bytes`` counts decoded text; ``changed_blobs`` were new to the chunk store."""
+    """What a run did. ``bytes`` counts decoded text; ``changed_blobs`` were new to the chunk store, ``blobs`` to each.
+
+    ``changed_files`` and ``removed_files`` differ from what the snapshot showed before. When there was nothing to do
+    ``generation`` is the one that was published before.
+    """
 
     generation: int
     files: int
@@ -98,37 +50,10 @@ class IndexReport:
     bytes: int
     seconds: float
     notes: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class _Store:
-    """A store of generations as one run sees it. ``base`` is None when it starts empty."""
-
-    port: str
-    store: ChunkStore | LexicalIndex
-    record: StoreRecord
-    base: int | None = None
-
-    async def stage(self, repo_id: str, generation: int, rows: Sequence[Row]) -> StageResult:
-        """Stage files as this store takes them."""
-        if self.port == "chunks":
-            return await cast(ChunkStore, self.store).stage(
-                repo_id, generation=generation, files=[as_chunks(*row) for row in rows]
-            )
-        return await cast(LexicalIndex, self.store).stage(
-            repo_id, generation=generation, files=[as_lexical(*row) for row in rows]
-        )
-
-
-@dataclass(slots=True)
-class _Tally:
-    seen: set[str] = field(default_factory=set)
-    skipped: list[SkippedFile] = field(default_factory=list)
-    chunks: int = 0
-    bytes: int = 0
-    changed: int = 0
-    read_files: int = 0
-    read_bytes: int = 0
+    snapshot: str = WORKTREE
+    changed_files: int = 0
+    removed_files: int = 0
+    blobs: Mapping[str, int] = field(default_factory=dict)
 
 
 async def index_repository(
@@ -137,278 +62,266 @@ async def index_repository(
     repo: Repo,
     found: SourceRepo,
     settings: IndexOptions,
+    data: Path,
+    snapshot: str = WORKTREE,
     revision: str | None = None,
+    only: Sequence[str] = (),
+    changes: Changes | None = None,
+    compact: bool = True,
+    fill_cold: bool = True,
+    wait: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
     readable_s: float = READABLE_S,
 ) -> IndexReport:
-    """Index the whole repository and publish the result; drop what was superseded more than ``readable_s`` ago.
+    """Bring the snapshot to what the tree at ``found.root`` holds, or what ``revision`` held, and publish it.
 
-    :raises LockBusy: another process indexes it
+    :param repo: as it is to be remembered; its root is the main work tree also when a linked one is indexed
+    :param only: stores to bring up to date; another one is carried along when it has nothing to change, else left out
+    :param changes: what ``compare`` has just found, so that the tree is not listed again
+    :param compact: also drop old generations, and write a store anew when too much of it is dead
+    :param fill_cold: False before a search: then neither the first index nor a store that lacks it is made
+    :param wait: seconds to wait for another writer
+    :raises LockBusy: another process indexes the repository
+    :raises NotIndexed: ``fill_cold`` is False and there is something to fill
+    :raises NotFound: the tree vanished while it was read; nothing is changed
     :raises Conflict: another process published first, or the lease was lost; nothing is changed
     """
     started = time.perf_counter()
-    async with _lease(ports.lock, repo.repo_id) as (lease, check):
-        await ports.metadata.put_repo(repo)
-        before = await ports.metadata.published([repo.repo_id])
-        base = before[0] if before else None
-        generation = await ports.metadata.open_generation(repo.repo_id, base=base.generation if base else None)
-        stores = await _begin(ports, settings.enable, repo.repo_id, generation, base)
-        tally = _Tally()
-        await _fill(ports, stores, tally, repo.repo_id, generation, found, settings, revision, progress, check)
-        await asyncio.gather(*(_remove(one, repo.repo_id, generation, tally.seen) for one in stores))
-        check()
-        await asyncio.gather(*(one.store.seal(repo.repo_id, generation=generation) for one in stores))
-        lock_id = await ports.lock.identity()
-        await ports.metadata.publish(
+    unknown = [port for port in only if port not in settings.enable]
+    if unknown:
+        raise InvalidArgument(
+            f"{', '.join(unknown)} cannot be indexed", remedy=f"name some of {', '.join(settings.enable)}"
+        )
+    job = Job(repo, found, settings, data, snapshot, revision, tuple(only), fill_cold)
+    async with repository_lease(ports.lock, repo.repo_id, wait=wait) as lease:
+        run = _Run(ports, job, lease, progress)
+        try:
+            report = await run.perform(changes)
+        except BaseException as exc:
+            await asyncio.shield(run.abandon())
+            if isinstance(exc, Conflict):
+                exc.remedy = exc.remedy or "run it again: another process was indexing too, and published instead"
+            raise
+        if compact or report.generation % CLEAN_EVERY == 0:
+            await run.tidy(readable_s, write_anew=compact)
+    return replace(report, seconds=time.perf_counter() - started, notes=tuple(run.notes))
+
+
+class _Run:
+    """One run under the repository's lease."""
+
+    def __init__(self, ports: IndexPorts, job: Job, lease: Held, progress: Callable[[Progress], None] | None) -> None:
+        self.notes: list[str] = []
+        self._ports = ports
+        self._job = job
+        self._id = job.repo.repo_id
+        self._lease = lease
+        self._progress = progress
+        self._base: Published | None = None
+        self._targets: list[Target] = []
+        self._generation = 0
+        self._flipping = False
+
+    async def perform(self, changes: Changes | None) -> IndexReport:
+        """Compare, fill, publish."""
+        job = self._job
+        if job.fill_cold:
+            await self._ports.metadata.put_repo(job.repo)
+        standing = await stand(self._ports, job)
+        if not job.fill_cold:
+            standing.refuse_to_fill()
+        self._base = standing.newest
+        commit = job.found.head
+        if job.revision is not None:
+            commit = await self._ports.source.resolve(job.found.root, job.revision)
+        if changes is not None and changes.generation in _generations(standing.shown, standing.newest):
+            seen = changes.survey
+        else:
+            seen = await self._look(commit if job.revision is not None else None, standing.priors)
+        moved = job.fill_cold and standing.shown is not None and standing.shown.revision != commit
+        if not moved and self._is_same(standing, seen):
+            return self._unchanged(standing, seen)
+        await standing.recall()
+        self._targets, self.notes = standing.choose(seen)
+        filling = Filling(
+            self._ports.source,
+            self._id,
+            self._targets,
+            settings=job.settings,
+            begin=self._begin,
+            check=self._lease.check,
+            progress=self._progress,
+        )
+        await filling.fill(seen)
+        await self._still_there(filling.entries)
+        met = replace(seen, known=filling.entries, fresh=(), renewed=len(filling.entries))
+        if not moved and not self._generation and self._is_same(standing, met):
+            return self._unchanged(standing, met)
+        await self._publish(commit, seen.root, filling.entries, standing)
+        return self._report(standing.exact, filling.entries)
+
+    async def _look(self, commit: str | None, priors: Sequence[Manifest]) -> Survey:
+        job = self._job
+        root = job.found.root
+        listed = await self._ports.source.files(root, revision=commit)
+        return await survey(
+            self._ports.source,
+            listed,
+            root=root,
+            revision=commit,
+            priors=priors,
+            settings=job.settings,
+            retry=job.fill_cold,
+        )
+
+    def _is_same(self, standing: Standing, seen: Survey) -> bool:
+        """Whether the tree is what the snapshot shows, and the stores hold it."""
+        exact = standing.exact
+        return exact is not None and standing.held() and not len(against(seen, exact, exact.generation))
+
+    def _unchanged(self, standing: Standing, seen: Survey) -> IndexReport:
+        """Nothing is published. Where files' numbers have changed they are kept, so that no file is read again."""
+        shown, exact = standing.shown, standing.exact
+        if shown is None or exact is None:
+            raise RuntimeError("an unchanged tree has a manifest")
+        if seen.renewed:
+            made = replace(exact, root=seen.root, entries=seen.known)
+            if self._written(lambda: manifest.prepare(self._job.data, made)):
+                self._written(lambda: manifest.install(self._job.data, self._id, self._job.snapshot))
+        return IndexReport(
+            generation=shown.generation,
+            files=shown.files,
+            chunks=shown.chunks,
+            changed_blobs=0,
+            skipped=dict(shown.skipped),
+            bytes=shown.bytes,
+            seconds=0.0,
+            snapshot=self._job.snapshot,
+        )
+
+    async def _begin(self) -> int:
+        """The run's generation, begun in every store at the first call."""
+        if not self._generation:
+            base = self._base.generation if self._base else None
+            known = [await one.store.generations(self._id) for one in self._targets]
+            above = max((state.generation for states in known for state in states), default=0)
+            self._generation = await self._ports.metadata.open_generation(self._id, base=base, above=above)
+            for one in self._targets:
+                await one.store.begin(self._id, generation=self._generation, base=one.base)
+        return self._generation
+
+    async def _still_there(self, entries: Mapping[str, Entry]) -> None:
+        """
+        :raises NotFound: the tree itself has vanished, and not only files in it
+        """
+        root = self._job.found.root
+        if any(entry.reason == "vanished" for entry in entries.values()):
+            again = await self._ports.source.describe(root)
+            if again.root != root:
+                raise NotFound(f"{root} vanished while it was read", remedy="index it again")
+
+    async def _publish(self, commit: str, root: str, entries: dict[str, Entry], standing: Standing) -> None:
+        """Seal, then flip. The manifest is prepared before and put in force after."""
+        job = self._job
+        generation = await self._begin()
+        self._lease.check()
+        await asyncio.gather(*(self._seal(one) for one in self._targets))
+        inherited = standing.inherited
+        options, since = (inherited.options, inherited.since) if inherited else (job.options, generation)
+        made = Manifest(self._id, job.snapshot, generation, standing.line, root, options, since, entries)
+        prepared = self._written(lambda: manifest.prepare(job.data, made))
+        lock_id = await self._ports.lock.identity()
+        files, chunks, size = _counts(entries)
+        await self._lease.confirm()
+        reach("index.flip")
+        self._flipping = True
+        await self._ports.metadata.publish(
             Publication(
-                repo_id=repo.repo_id,
+                repo_id=self._id,
                 generation=generation,
-                base=base.generation if base else None,
-                revision=revision or found.head,
-                files=len(tally.seen),
-                chunks=tally.chunks,
-                bytes=tally.bytes,
-                stores=tuple(one.record for one in stores),
-                skipped=tuple(sorted(tally.skipped)),
-                fence=Fence(ports.adapter_name("lock"), lock_id.store_id, lease.fence),
+                base=self._base.generation if self._base else None,
+                snapshot=job.snapshot,
+                revision=commit,
+                files=files,
+                chunks=chunks,
+                bytes=size,
+                stores=tuple(one.record for one in self._targets),
+                skipped=tuple(
+                    SkippedFile(path, entry.reason, entry.detail)
+                    for path, entry in sorted(entries.items())
+                    if entry.reason
+                ),
+                fence=Fence(self._ports.adapter_name("lock"), lock_id.store_id, self._lease.fence),
             )
         )
-        notes = await _drop_old(ports.metadata, stores, repo.repo_id, generation, readable_s)
-    return IndexReport(
-        generation,
-        len(tally.seen),
-        tally.chunks,
-        tally.changed,
-        dict(Counter(one.reason for one in tally.skipped)),
-        tally.bytes,
-        time.perf_counter() - started,
-        tuple(notes),
-    )
+        reach("index.published")
+        if prepared:
+            self._written(lambda: manifest.install(job.data, self._id, job.snapshot))
 
+    async def _seal(self, one: Target) -> None:
+        await one.store.seal(self._id, generation=self._generation)
+        reach("index.sealed")
 
-@asynccontextmanager
-async def _lease(lock: Lock, repo_id: str) -> AsyncIterator[tuple[Lease, Callable[[], None]]]:
-    """The repository's lease, extended while the block runs. The function given along raises when it was lost."""
-    key = f"repo:{repo_id}"
-    lease = await lock.acquire(key, ttl=LEASE_S, owner=f"{socket.gethostname()}:{os.getpid()}")
-    if lease is None:
-        holder = await lock.holder(key)
-        who = f" by {holder.owner} (for {holder.expires_in:.0f} s more at most)" if holder else ""
-        raise LockBusy(f"{repo_id} is being indexed{who}", remedy="wait until it has ended, then index again")
+    def _written(self, write: Callable[[], None]) -> bool:
+        """Whether the manifest could be written. Without it the next run is slower, and nothing else."""
+        try:
+            write()
+        except OSError as exc:
+            self.notes.append(f"the manifest could not be written, so the next run reads every file: {exc.strerror}")
+            return False
+        return True
 
-    async def extend() -> None:
-        while True:
-            await asyncio.sleep(EXTEND_EVERY_S)
-            await lock.extend(lease, ttl=LEASE_S)
+    def _report(self, before: Manifest | None, entries: Mapping[str, Entry]) -> IndexReport:
+        held = before.entries if before is not None else {}
+        changed = sum((old := held.get(path)) is None or not one.same_content(old) for path, one in entries.items())
+        blobs = {one.port: one.blobs for one in self._targets}
+        files, chunks, size = _counts(entries)
+        return IndexReport(
+            generation=self._generation,
+            files=files,
+            chunks=chunks,
+            bytes=size,
+            changed_blobs=blobs.get("chunks", next(iter(blobs.values()), 0)),
+            skipped=dict(Counter(entry.reason for entry in entries.values() if entry.reason)),
+            seconds=0.0,
+            snapshot=self._job.snapshot,
+            changed_files=changed,
+            removed_files=len(held.keys() - entries.keys()),
+            blobs=blobs,
+        )
 
-    beat = asyncio.create_task(extend())
+    async def abandon(self) -> None:
+        """Drop what a failed run has staged, so that no store keeps its writer open for it.
 
-    def check() -> None:
-        if beat.done():
-            beat.result()
+        Not once the flip was asked for: it may have happened.
+        """
+        if self._generation and not self._flipping:
+            for one in self._targets:
+                with suppress(PortError):
+                    await one.store.drop(self._id, generation=self._generation)
 
-    try:
-        yield lease, check
-    finally:
-        beat.cancel()
-        await asyncio.gather(beat, return_exceptions=True)
-        await asyncio.shield(lock.release(lease))
-
-
-async def _begin(
-    ports: IndexPorts, enable: Sequence[str], repo_id: str, generation: int, base: Published | None
-) -> list[_Store]:
-    """Begin in every enabled store: upon the base where the same store holds it, else from nothing."""
-    stores = []
-    known = {record.port: record for record in base.stores} if base else {}
-    candidates: list[tuple[str, ChunkStore | LexicalIndex]] = []
-    if "chunks" in enable:
-        candidates.append(("chunks", ports.chunks))
-    if "lexical" in enable:
-        candidates.append(("lexical", ports.lexical))
-    for port, store in candidates:
-        identity = await store.identity()
-        record = StoreRecord(port, ports.adapter_name(port), identity.store_id, f"{identity.fingerprint}+{CHUNKER}")
-        one = _Store(port, store, record)
-        if base is not None and known.get(port) == record:
-            states = await store.generations(repo_id)
-            if any(state.generation == base.generation and state.sealed for state in states):
-                one.base = base.generation
-        await store.begin(repo_id, generation=generation, base=one.base)
-        stores.append(one)
-    return stores
-
-
-async def _fill(
-    ports: IndexPorts,
-    stores: Sequence[_Store],
-    tally: _Tally,
-    repo_id: str,
-    generation: int,
-    found: SourceRepo,
-    settings: IndexOptions,
-    revision: str | None,
-    progress: Callable[[Progress], None] | None,
-    check: Callable[[], None],
-) -> None:
-    """Read, analyse and stage, batch by batch: while one is staged, the next is analysed and the one after is read."""
-    listed = await _listed(ports.source, found.root, revision, settings.max_file_bytes, tally)
-    total = sum(file.size for file in listed)
-    modes = {file.path: file.mode for file in listed}
-
-    async def stage(raw: list[tuple[str, bytes]], running: asyncio.Task[list[Analysed]]) -> None:
-        pairs = _kept(raw, await running, tally)
-        check()
-        await _stage(stores, tally, repo_id, generation, pairs, modes)
-        tally.read_files += len(raw)
-        tally.read_bytes += sum(len(data) for _, data in raw)
-        if progress is not None:
-            progress(Progress(tally.read_files, len(listed), tally.read_bytes, total))
-
-    flying: deque[tuple[list[tuple[str, bytes]], asyncio.Task[list[Analysed]]]] = deque()
-    try:
-        async with _analyser(settings, total) as analyser:
-            async for raw in _batches(ports.source, found.root, listed, revision, settings, tally):
-                flying.append((raw, asyncio.create_task(analyser.analyse(raw))))
-                while len(flying) > analyser.workers:
-                    await stage(*flying.popleft())
-            while flying:
-                await stage(*flying.popleft())
-    finally:
-        for _, task in flying:
-            task.cancel()
-
-
-def _analyser(settings: IndexOptions, total: int) -> Inline | Pool:
-    workers = default_workers() if settings.workers is None else settings.workers
-    if not workers or total < settings.inline_below_bytes:
-        return Inline(chunk_bytes=settings.chunk_bytes, budget_ms=settings.scan_budget_ms)
-    return Pool(workers, chunk_bytes=settings.chunk_bytes, budget_ms=settings.scan_budget_ms)
-
-
-async def _listed(
-    source: SourceControl, root: str, revision: str | None, max_bytes: int, tally: _Tally
-) -> list[SourceFile]:
-    """The files to read, by path; the others are noted as skipped, but for those that ``.codequayignore`` names."""
-    text = ""
-    async for blob in source.read(root, [IGNORE_FILE], revision=revision, max_bytes=max_bytes):
-        text = (blob.data or b"").decode("utf-8", "replace")
-    ignore = Ignore(text)
-    listed = []
-    for file in await source.files(root, revision=revision):
-        if ignore.ignored(file.path):
-            continue
-        if file.kind != "file":
-            tally.skipped.append(SkippedFile(file.path, file.kind))
-        elif file.size > max_bytes:
-            tally.skipped.append(_too_large(file.path, max_bytes))
-        else:
-            listed.append(file)
-    return listed
-
-
-def _too_large(path: str, max_bytes: int) -> SkippedFile:
-    return SkippedFile(path, "too_large", f"more than {max_bytes} bytes (index.max_file_bytes)")
-
-
-async def _batches(
-    source: SourceControl,
-    root: str,
-    listed: Sequence[SourceFile],
-    revision: str | None,
-    settings: IndexOptions,
-    tally: _Tally,
-) -> AsyncIterator[list[tuple[str, bytes]]]:
-    """The files' bytes, at most ``batch_bytes`` (or one file) at a time."""
-    start = 0
-    while start < len(listed):
-        size, end = listed[start].size, start + 1
-        while end < len(listed) and end - start < FILES_PER_BATCH and size + listed[end].size <= settings.batch_bytes:
-            size += listed[end].size
-            end += 1
-        raw = []
-        paths = [file.path for file in listed[start:end]]
-        async for blob in source.read(root, paths, revision=revision, max_bytes=settings.max_file_bytes):
-            if blob.data is not None:
-                raw.append((blob.path, blob.data))
-            elif blob.reason == "too_large":
-                tally.skipped.append(_too_large(blob.path, settings.max_file_bytes))
-            else:
-                tally.skipped.append(SkippedFile(blob.path, blob.reason or "unreadable"))
-        if raw:
-            yield raw
-        start = end
-
-
-def _kept(
-    raw: Sequence[tuple[str, bytes]], analysed: Sequence[Analysed], tally: _Tally
-) -> list[tuple[str, bytes, Analysed]]:
-    """The files to stage; counts them, and notes what was skipped or indexed otherwise than usual."""
-    pairs = []
-    for (path, data), one in zip(raw, analysed, strict=True):
-        if one.reason:
-            tally.skipped.append(SkippedFile(path, one.reason, one.detail))
-        if one.codec:
-            tally.seen.add(path)
-            tally.chunks += len(one.pieces)
-            tally.bytes += one.size
-            pairs.append((path, data, one))
-    return pairs
-
-
-async def _stage(
-    stores: Sequence[_Store],
-    tally: _Tally,
-    repo_id: str,
-    generation: int,
-    pairs: Sequence[tuple[str, bytes, Analysed]],
-    modes: Mapping[str, int],
-) -> None:
-    """Stage one batch in every store at the same time. The first store's count of new blobs is the run's."""
-    texts = [data.decode(one.codec) for _, data, one in pairs]
-    rows = [(path, text, one, modes[path]) for (path, _, one), text in zip(pairs, texts, strict=True)]
-    results = await asyncio.gather(*(one.stage(repo_id, generation, rows) for one in stores))
-    if results:
-        tally.changed += results[0].blobs
-
-
-async def _remove(one: _Store, repo_id: str, generation: int, seen: set[str]) -> None:
-    """Take out what the base has and this run has not seen."""
-    if one.base is None:
-        return
-    scope = (ScopeEntry(repo_id, one.base),)
-    after: tuple[str, str] | None = None
-    while True:
-        page = await one.store.scan(scope=scope, after=after, limit=PAGE)
-        gone = [file.path for file in page.files if file.path not in seen]
-        if gone:
-            await one.store.stage(repo_id, generation=generation, files=(), removed=gone)
-        after = page.after
-        if after is None:
+    async def tidy(self, readable_s: float, *, write_anew: bool) -> None:
+        """Drop what was superseded long enough ago, and what is dead. The run has succeeded: a failure is noted."""
+        keep = self._job.settings.keep_generations
+        try:
+            await self._lease.confirm()
+            found = await garbage.find(self._ports, self._id, keep=keep, readable_s=readable_s)
+            await garbage.delete(self._ports, self._id, found)
+        except PortError as exc:
+            self.notes.append(f"old generations were not dropped: {exc.message}")
             return
+        try:
+            if write_anew and await compaction.compaction_due(self._ports):
+                await compaction.compact(self._ports)
+        except PortError as exc:
+            self.notes.append(f"the lexical index was not compacted: {exc.message}")
 
 
-async def _drop_old(
-    metadata: MetadataStore, stores: Sequence[_Store], repo_id: str, generation: int, readable_s: float
-) -> list[str]:
-    """Forget what was superseded long enough ago, but never the generation before this one.
+def _generations(*published: Published | None) -> set[int]:
+    return {one.generation for one in published if one is not None}
 
-    The run has succeeded: a failure is only noted.
-    """
-    notes = []
-    try:
-        history = await metadata.history(repo_id)
-        keep = {one.generation for one in history[-2:]} | {generation}
-        for old, newer in pairwise(history):
-            if time.time() - newer.published_at < readable_s:
-                keep.add(old.generation)
-        for one in stores:
-            for state in await one.store.generations(repo_id):
-                if state.generation not in keep:
-                    await one.store.drop(repo_id, generation=state.generation)
-        for old in history:
-            if old.generation not in keep:
-                await metadata.retire(repo_id, generation=old.generation)
-    except PortError as exc:
-        notes.append(f"old generations were not dropped: {exc.message}")
-    return notes
+
+def _counts(entries: Mapping[str, Entry]) -> tuple[int, int, int]:
+    """Files, chunks and bytes of text that are indexed."""
+    indexed = [entry for entry in entries.values() if entry.indexed]
+    return len(indexed), sum(entry.chunks for entry in indexed), sum(entry.bytes for entry in indexed)

@@ -10,7 +10,7 @@ that tells the kind, ``name`` the name; a ``Rule`` without keyword has a kind of
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from functools import cached_property
 
 KINDS = {
     b"abstract class": "class", b"actor": "class", b"annotation class": "class", b"case class": "class",
@@ -32,12 +32,21 @@ KINDS = {
 """Keyword -> kind. Kinds are those of ``codequay.ports.chunks``, and constant, macro, section, variable."""
 
 
-class Rule(NamedTuple):
-    """One pattern. ``kind`` "" takes it from the keyword; ``call`` asks for the checks of a C-like signature."""
+class Rule:
+    """One pattern. ``kind`` "" takes it from the keyword; ``call`` asks for the checks of a C-like signature.
 
-    pattern: re.Pattern[bytes]
-    kind: str = ""
-    call: str = ""
+    It is compiled when first used: all of them together take longer than a small index run.
+    """
+
+    def __init__(self, text: str | bytes, kind: str = "", call: str = "", flags: int = 0) -> None:
+        self._text = text.encode() if isinstance(text, str) else text
+        self._flags = flags
+        self.kind = kind
+        self.call = call
+
+    @cached_property
+    def pattern(self) -> re.Pattern[bytes]:
+        return re.compile(self._text, self._flags)
 
 
 _ANNOTATION = rb"(?:@[\w.]{1,80}+(?:\([^()\n]{0,120}+\))?+[ \t]++){0,4}+"
@@ -57,11 +66,11 @@ def _keyed(
     indent = "" if column0 else r"[ \t]*+"
     text = rf"\n({indent})".encode() + (_ANNOTATION if modifiers else b"")
     text += rf"{some}(?P<kw>{keywords})[ \t]++{between}(?P<name>{name})".encode()
-    return Rule(re.compile(text, flags))
+    return Rule(text, flags=flags)
 
 
 def _own(pattern: str, kind: str) -> Rule:
-    return Rule(re.compile(rf"\n{pattern}".encode()), kind)
+    return Rule(rf"\n{pattern}", kind)
 
 
 _STATEMENT = (
@@ -69,22 +78,18 @@ _STATEMENT = (
     r"|typedef|not|and|or|in|is|sizeof|defined|co_return|co_await|foreach|lock|fixed|var|let|const|elif|except|with)\b)"
 )
 _C_HEAD = rf"{_STATEMENT}(?P<head>(?:[\w:<>,~\[\]]{{1,120}}+[ \t*&]*+){{1,10}}+)\((?P<tail>[^\n]{{0,300}}+)"
-_C_CALL = Rule(re.compile(rf"\n()(?=[A-Za-z_~]){_C_HEAD}".encode()), "function", "c")
-_CPP_METHOD = Rule(re.compile(rf"\n([ \t]{{1,16}}+)(?=[A-Za-z_~]){_C_HEAD}".encode()), "method", "cpp")
+_C_CALL = Rule(rf"\n()(?=[A-Za-z_~]){_C_HEAD}", "function", "c")
+_CPP_METHOD = Rule(rf"\n([ \t]{{1,16}}+)(?=[A-Za-z_~]){_C_HEAD}", "method", "cpp")
 _JAVA_CALL = Rule(
-    re.compile(
-        rf"\n([ \t]++){_STATEMENT}(?P<head>(?:[\w<>\[\],.?@]{{1,120}}+[ \t]++){{1,8}}"
-        rf"(?P<name>[A-Za-z_]\w{{0,120}}+)[ \t]?)\((?P<tail>[^\n]{{0,300}}+)".encode()
-    ),
+    rf"\n([ \t]++){_STATEMENT}(?P<head>(?:[\w<>\[\],.?@]{{1,120}}+[ \t]++){{1,8}}"
+    rf"(?P<name>[A-Za-z_]\w{{0,120}}+)[ \t]?)\((?P<tail>[^\n]{{0,300}}+)",
     "method",
     "java",
 )
 _JS_METHOD = Rule(
-    re.compile(
-        rf"\n([ \t]{{1,16}}+){_STATEMENT}(?P<head>(?:(?:public|private|protected|static|async|readonly|get|set|override"
-        rf"|abstract)[ \t]++){{0,5}}\*?(?P<name>[#A-Za-z_$][\w$]{{0,120}}+)(?:<[^>\n]{{0,120}}+>)?)"
-        rf"\((?P<tail>[^\n]{{0,300}}+)".encode()
-    ),
+    rf"\n([ \t]{{1,16}}+){_STATEMENT}(?P<head>(?:(?:public|private|protected|static|async|readonly|get|set|override"
+    rf"|abstract)[ \t]++){{0,5}}\*?(?P<name>[#A-Za-z_$][\w$]{{0,120}}+)(?:<[^>\n]{{0,120}}+>)?)"
+    rf"\((?P<tail>[^\n]{{0,300}}+)",
     "method",
     "js",
 )

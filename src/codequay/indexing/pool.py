@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import IO
 
+from . import memory
 from .analyse import Analysed, analyse
 from .chunk import Piece
 from .frames import read_frame, write_frame
@@ -74,11 +75,12 @@ class Pool:
         *,
         chunk_bytes: int,
         budget_ms: float,
+        prepare: str = "",
         stuck_s: float = STUCK_S,
         command: Sequence[str] = WORKER,
     ) -> None:
         self.workers = workers
-        self._options = (chunk_bytes, budget_ms)
+        self._options = (chunk_bytes, budget_ms, prepare)
         self._stuck_s = stuck_s
         self._command = tuple(command)
         self._threads = ThreadPoolExecutor(workers, "codequay-worker")
@@ -142,7 +144,10 @@ class _Worker:
     """One interpreter and its pipes."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment())
+        # A process group of its own: an interrupt from the terminal is for the parent, which then ends its workers.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), process_group=0
+        )
 
     def ask(self, message: object, limit: float) -> list[Analysed]:
         """Send a batch and wait for its answer.
@@ -198,4 +203,4 @@ def _environment() -> dict[str, str]:
     """The child finds this package where the parent found it."""
     above = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     known = os.environ.get("PYTHONPATH", "")
-    return os.environ | {"PYTHONPATH": above + (os.pathsep + known if known else "")}
+    return memory.WORKER_ENVIRONMENT | os.environ | {"PYTHONPATH": above + (os.pathsep + known if known else "")}

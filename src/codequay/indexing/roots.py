@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import subprocess
 from collections.abc import Container
 from pathlib import Path
@@ -127,7 +126,7 @@ def repo_id(found: SourceRepo, data: Path, *, name: str = "", create: bool) -> s
     if place in known or not create:
         return known.get(place, "")
     base = re.sub(r"[^\w.-]+", "-", os.path.basename(found.main_root)) or "root"
-    made = f"{base}-{secrets.token_hex(4)}"
+    made = f"{base}-{os.urandom(4).hex()}"
     data.mkdir(parents=True, exist_ok=True)
     with file.open("a", encoding="utf-8", errors="surrogateescape") as out:
         out.write(f"{made}\t{place}\n")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from codequay.ports.chunks import Chunk, Definition, FileChunks
 from codequay.ports.lexical import LexFile, LexSpan
 
-from .analyse import Analysed
-from .chunk import Piece
+if TYPE_CHECKING:
+    from .analyse import Analysed
+    from .chunk import Piece
 
-Row = tuple[str, str, Analysed, int]
+Row = tuple[str, str, "Analysed", int]
 """Path, text, chunks, mode."""
 
 
@@ -53,4 +56,5 @@ def as_lexical(path: str, text: str, found: Analysed, mode: int) -> LexFile:
         text,
         tuple(Definition(*one) for piece in found.pieces for one in piece.definitions),
         tuple(LexSpan(piece.id, piece.start, piece.end, piece.start_line, piece.end_line) for piece in found.pieces),
+        found.prepared,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+THREAD_NAME = "codequay"
+"""What the names of the pool's threads begin with."""
 THREADS = min(8, (os.cpu_count() or 1) + 4)
 """Blocking calls at once. They wait for a disk or a lock; more threads only queue on the same file."""
+UNDO_TIMEOUT = 10.0
+"""Seconds for an opening that was cancelled to undo what it did; then it is left alone."""
 
 
 class Keeper:
@@ -38,14 +42,14 @@ class Keeper:
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> Any:
-        """Enter; what the manager gives. A cancelled caller leaves nothing behind."""
+        """Enter; what the manager gives. A cancelled caller leaves nothing behind, unless undoing takes too long."""
         ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._task = task = asyncio.create_task(self._hold(ready), name=self._name)
         try:
             await asyncio.wait((ready, task), return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             task.cancel()
-            await _settled(task)
+            await settle({task}, UNDO_TIMEOUT)
             if ready.done() and not ready.cancelled():
                 ready.exception()
             raise
@@ -81,15 +85,24 @@ class Keeper:
             ready.set_exception(exc)
 
 
-async def _settled(task: asyncio.Future[Any]) -> None:
-    """Wait for the task's end, however often the waiting is cancelled; its outcome is not raised."""
-    while not task.done():
+async def settle(work: Collection[asyncio.Future[Any]], timeout: float | None = None) -> None:
+    """Wait for the end of all, however often the waiting is cancelled, for at most ``timeout`` seconds.
+
+    Outcomes are not raised.
+    """
+    loop = asyncio.get_running_loop()
+    end = None if timeout is None else loop.time() + timeout
+    while left := [one for one in work if not one.done()]:
+        remaining = None if end is None else end - loop.time()
+        if remaining is not None and remaining <= 0:
+            return
         try:
-            await asyncio.wait((task,))
+            await asyncio.wait(left, timeout=remaining)
         except asyncio.CancelledError:
             continue
-    if not task.cancelled():
-        task.exception()
+    for one in work:
+        if not one.cancelled():
+            one.exception()
 
 
 class Threads:
@@ -97,6 +110,8 @@ class Threads:
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
+        self._running: set[asyncio.Future[Any]] = set()
+        self._given_up: asyncio.Future[None] | None = None
         self._closed = False
 
     async def run(self, fn: Callable[..., T], /, *args: Any) -> T:
@@ -109,20 +124,43 @@ class Threads:
                 raise Closed("run_sync was called after close")
             from concurrent.futures import ThreadPoolExecutor
 
-            self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="codequay")
+            self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=THREAD_NAME)
+            self._given_up = asyncio.get_running_loop().create_future()
         work = asyncio.get_running_loop().run_in_executor(self._pool, fn, *args)
+        self._running.add(work)
+        work.add_done_callback(self._running.discard)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            await _settled(work)
+            await self._ended(work)
             raise
 
-    async def close(self) -> None:
-        """Wait for what still runs."""
+    async def _ended(self, work: asyncio.Future[Any]) -> None:
+        """Wait for the end of a call whose caller was cancelled, unless that has been given up."""
+        while not work.done() and self._given_up is not None and not self._given_up.done():
+            try:
+                await asyncio.wait((work, self._given_up), return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                continue
+        if work.done() and not work.cancelled():
+            work.exception()
+
+    async def close(self, timeout: float) -> None:
+        """Wait for what still runs, for at most ``timeout`` seconds.
+
+        :raises TimeoutError: calls go on all the same; the interpreter waits for them when it ends
+        """
         self._closed = True
         pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=True)
+        if pool is None:
+            return
+        await settle(set(self._running), timeout)
+        stuck = len(self._running)
+        pool.shutdown(wait=not stuck, cancel_futures=True)
+        if self._given_up is not None:
+            self._given_up.set_result(None)
+        if stuck:
+            raise TimeoutError(f"{stuck} blocking calls did not end within {timeout:g} s")
 
 
 class Shared:

@@ -1,4 +1,4 @@
-"""Health: a cheap round trip to every open port."""
+"""Health: a cheap round trip to every open port, and the thorough look of those that have one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from codequay.ports.spec import Clock
 if TYPE_CHECKING:
     import inspect
 
+    from codequay.ports.diagnose import Finding
+
     from .lifecycle import Opened
 
 State = Literal["ok", "degraded", "down"]
@@ -21,6 +23,7 @@ PING_TIMEOUT = 5.0
 """Seconds until a port that does not answer counts as down."""
 
 _PING = Op("ping", Effect.READ, True, None, sync=False, stream=False, signature=cast("inspect.Signature", None))
+_DIAGNOSE = Op("diagnose", Effect.READ, True, None, sync=False, stream=False, signature=cast("inspect.Signature", None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,24 @@ async def check(opened: Sequence[Opened], latency_threshold_ms: float, clock: Cl
     states = {port.state for port in ports}
     worst: State = "down" if "down" in states else "degraded" if "degraded" in states else "ok"
     return Health(worst, ports)
+
+
+async def diagnose(opened: Opened) -> Sequence[Finding]:
+    """The findings of the adapter's own ``diagnose``; () when it has none.
+
+    :raises PortError: the look was not possible
+    """
+    look = getattr(opened.adapter, "diagnose", None)
+    if look is None:
+        return ()
+    try:
+        found: Sequence[Finding] = await look()
+    except Exception as exc:
+        error = opened.translator.error(exc, _DIAGNOSE)
+        if error is exc:
+            raise
+        raise error from exc
+    return found
 
 
 async def _one(opened: Opened, threshold: float, clock: Clock) -> PortHealth:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
 from importlib import import_module
@@ -23,7 +23,7 @@ from codequay.ports.spec import Capabilities, Clock, SystemClock
 
 from . import datafolder
 from .compose import check_fit, compose, compose_sync
-from .context import Context, Keeper, Shared, Threads
+from .context import Context, Keeper, Shared, Threads, settle
 from .guard import Gate
 from .options import load_options
 from .plan import Plan, PortPlan
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from codequay.ports.cache import Cache
     from codequay.ports.chunks import ChunkStore
+    from codequay.ports.diagnose import Finding
     from codequay.ports.lexical import LexicalIndex
     from codequay.ports.lock import Lock
     from codequay.ports.metadata import MetadataStore
@@ -154,6 +155,15 @@ class Ports:
 
         return await check(list(self._open.values()), latency_threshold_ms, self.clock)
 
+    async def diagnose(self, port: str) -> Sequence[Finding]:
+        """What the adapter says of itself (``codequay.ports.diagnose``); nothing when it cannot look.
+
+        :raises PortError: the look was not possible
+        """
+        from .health import diagnose
+
+        return await diagnose(self._opened(port))
+
     def _opened(self, port: str) -> Opened:
         found = self._open.get(port)
         if found is None and self._closed:
@@ -170,10 +180,19 @@ class Ports:
                 raise ConfigError(f"the port {name} is not in the plan", remedy="name it: make_plan(ports=...)")
             plans.append(self.plan.ports[name])
         for level in _levels(plans):
-            outcomes = await asyncio.gather(*map(self._open_one, level), return_exceptions=True)
-            for outcome in outcomes:
-                if outcome is not None:
-                    raise outcome
+            await self._open_level([asyncio.create_task(self._open_one(plan)) for plan in level])
+
+    async def _open_level(self, opening: Sequence[asyncio.Task[None]]) -> None:
+        """Wait until all are open. When one fails the others are not waited for but undone."""
+        try:
+            await asyncio.wait(opening, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            failures = [one for one in opening if one.done() and not one.cancelled() and one.exception()]
+            for one in opening:
+                one.cancel()
+            await settle(opening)
+        for one in (*failures, *opening):
+            one.result()
 
     async def _open_one(self, plan: PortPlan) -> None:
         spec, keeper = plan.spec, None
@@ -229,7 +248,10 @@ class Ports:
                     log.warning("closing %s failed: %s: %s", port, type(exc).__name__, exc)
         for failure in await self._shared.close(CLOSE_TIMEOUT):
             log.warning("closing a shared resource failed: %s: %s", type(failure).__name__, failure)
-        await self._threads.close()
+        try:
+            await self._threads.close(CLOSE_TIMEOUT)
+        except TimeoutError as exc:
+            log.warning("closing threads failed: %s", exc)
 
 
 def _levels(plans: list[PortPlan]) -> list[list[PortPlan]]:

@@ -29,7 +29,7 @@ PROFILES: Mapping[str, Mapping[str, str]] = {
         "lexical": "tantivy",
         "metadata": "sqlite",
         "source": "git",
-        "lock": "noop",
+        "lock": "sqlite",
         "cache": "memory",
     },
     "test": {
@@ -64,7 +64,11 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
-    """``[index]``. ``workers`` None: as many as help; ``name``: the repository's id ("" takes its origin)."""
+    """``[index]``. ``workers`` None: as many as help; ``name``: the repository's id ("" takes its origin).
+
+    ``refresh_files``: a search indexes at most so many changed files before it answers. ``keep_generations``: how many
+    published generations gc keeps beside those that a name shows.
+    """
 
     enable: tuple[str, ...] = ("lexical", "chunks")
     max_file_bytes: int = 5_000_000
@@ -74,14 +78,18 @@ class IndexSettings:
     chunk_bytes: int = 1500
     batch_bytes: int = 4_000_000
     name: str = ""
+    refresh_files: int = 200
+    keep_generations: int = 2
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSettings:
-    """``[retrieval]``. ``weights`` by name over the defaults of the ranking."""
+    """``[retrieval]``. ``weights`` by name over the defaults of the ranking; ``refresh``: what a question on the
+    command line does about files that changed since."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
     limit: int = 10
+    refresh: Literal["auto", "never", "always"] = "auto"
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,14 @@ INDEX: dict[str, Read] = {
     "chunk_bytes": _between(64, 1_000_000),
     "batch_bytes": _between(1, 1 << 31),
     "name": _repo_name,
+    "refresh_files": _between(0, 1_000_000),
+    "keep_generations": _between(1, 1000),
 }
-RETRIEVAL: dict[str, Read] = {"weights": _weights, "limit": _between(1, 1000)}
+RETRIEVAL: dict[str, Read] = {
+    "weights": _weights,
+    "limit": _between(1, 1000),
+    "refresh": _among("auto", "never", "always"),
+}
 LOGGING: dict[str, Read] = {"level": _among("debug", "info", "warning", "error"), "format": _among("text", "json")}
 BINDING: dict[str, Read] = {
     "adapter": _text,

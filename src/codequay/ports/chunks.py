@@ -163,6 +163,8 @@ class ChunkCapabilities(Capabilities):
 
     max_limit: int = 10_000
     """Largest ``limit`` of ``scan`` and ``defined``."""
+    reclaim: bool = False
+    """Deleted content leaves room in the files until ``reclaim``; see ``SupportsReclaim``."""
 
 
 class ChunkStore(GenerationStore, Protocol):
@@ -217,6 +219,24 @@ class ChunkStore(GenerationStore, Protocol):
     @op(effect=Effect.READ, sync=True)
     async def stats(self, *, scope: Scope) -> ChunkStats:
         """Counts of what the scope shows (CH-09)."""
+        ...
+
+
+class SupportsReclaim(Protocol):
+    """Optional power (capability ``reclaim``): give the room of deleted content back to the file system.
+
+    Without this power a store looks after itself. The room is used again in any case.
+    """
+
+    async def reclaim(self) -> int:
+        """Write the files anew when much of them is empty; bytes given back, 0 when it was not worth it (CH-12).
+
+        What generations show stays as it is, and readers go on meanwhile. After a failure or a crash the store is as
+        it was.
+
+        :raises LockBusy: another process writes
+        :raises ResourceExhausted: there is no room for the copy
+        """
         ...
 
 
@@ -309,5 +329,6 @@ PORT = PortSpec(
         Clause("CH-09", "stats counts exactly what the scope shows."),
         Clause("CH-10", "Non-ASCII text, names and paths come back unchanged."),
         Clause("CH-11", "One blob at two paths is stored once and found at both."),
+        Clause("CH-12", "reclaim makes the files smaller and changes no answer.", Level.CAPABILITY),
     ),
 )

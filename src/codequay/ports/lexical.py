@@ -10,11 +10,11 @@ clauses; a repository outside the scope never takes a place in the top k.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-from .chunks import Definition
+from .chunks import Definition, FileRef
 from .errors import InvalidArgument
 from .generations import (
     CHECKS as GENERATION_CHECKS,
@@ -34,7 +34,7 @@ from .generations import (
     check_scope,
 )
 from .op import Effect, op
-from .spec import Capabilities, Clause, PortSpec
+from .spec import Capabilities, Clause, Level, PortSpec
 
 
 class LexSpan(NamedTuple):
@@ -49,7 +49,10 @@ class LexSpan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LexFile:
-    """A file as it is staged: placement, decoded text, definitions, chunk spans in order."""
+    """A file as it is staged: placement, decoded text, definitions, chunk spans in order.
+
+    ``prepared`` is what the capability ``prepare`` made of the rest in another process, else None.
+    """
 
     path: str
     blob_id: str
@@ -58,6 +61,7 @@ class LexFile:
     text: str
     definitions: tuple[Definition, ...]
     spans: tuple[LexSpan, ...]
+    prepared: object = field(default=None, compare=False, repr=False)
 
 
 class Term(NamedTuple):
@@ -97,16 +101,48 @@ class Where:
         return (not self.languages or language in self.languages) and language not in self.not_languages
 
 
-class RankHit(NamedTuple):
-    """A ranked file or chunk; ``chunk_id`` is "" and the lines are 0 when the unit is a file. Score > 0."""
+class RankPlace(NamedTuple):
+    """A file or chunk that ranks; ``chunk_id`` is "" and the lines are 0 when the unit is a file.
 
-    repo_id: str
-    path: str
-    language: str
-    chunk_id: str
+    Places sort as hits of one score do.
+    """
+
+    file: FileRef
     start_line: int
+    chunk_id: str
     end_line: int
+    language: str
+
+
+class RankHit(NamedTuple):
+    """A ranked file or chunk. Score > 0. An adapter may give the same ``place`` in many answers."""
+
+    place: RankPlace
     score: float
+
+    @property
+    def repo_id(self) -> str:
+        return self.place.file.repo_id
+
+    @property
+    def path(self) -> str:
+        return self.place.file.path
+
+    @property
+    def language(self) -> str:
+        return self.place.language
+
+    @property
+    def chunk_id(self) -> str:
+        return self.place.chunk_id
+
+    @property
+    def start_line(self) -> int:
+        return self.place.start_line
+
+    @property
+    def end_line(self) -> int:
+        return self.place.end_line
 
 
 class Placed(NamedTuple):
@@ -171,6 +207,12 @@ class LexicalCapabilities(Capabilities):
     """Largest k."""
     writable: bool = True
     """False: somebody else fills the index; writes are refused."""
+    prepare: str = ""
+    """``module:function``, which does the part of ``stage`` that needs no index, in a worker process: it takes a
+    ``LexFile`` (whose mode is not known yet) and gives what ``stage`` finds in ``prepared`` (LX-13). It is made of
+    tuples, strings, bytes and numbers. ``stage`` also takes files without."""
+    compaction: bool = False
+    """Removed documents stay in the files until ``compact``; see ``SupportsCompaction``."""
 
 
 class LexicalIndex(GenerationStore, Protocol):
@@ -211,6 +253,41 @@ class LexicalIndex(GenerationStore, Protocol):
     @op(effect=Effect.READ, sync=True)
     async def stats(self, *, scope: Scope) -> LexStats:
         """Counts of what the scope shows (LX-08)."""
+        ...
+
+
+class LexRef(NamedTuple):
+    """A placement that an index still shows, and the newest of the sealed generations that show it."""
+
+    repo_id: str
+    generation: int
+    path: str
+    blob_id: str
+    language: str
+    mode: int
+
+
+ReadFiles = Callable[[Sequence[LexRef]], Awaitable[Sequence[LexFile | None]]]
+"""The files as they were staged, aligned with the placements; None where nobody holds the text any more."""
+
+
+class SupportsCompaction(Protocol):
+    """Optional power (capability ``compaction``): write the index anew, without what no generation shows.
+
+    Deleted documents stay in the files and in the statistics of the scores until then. Without this power an index
+    looks after itself.
+    """
+
+    async def compact(self, read: ReadFiles) -> int:
+        """Write every document of a sealed generation anew; how many placements were written.
+
+        Answers stay the same but for the scores, which become those of an index that never held anything else;
+        ``stats.dead`` becomes 0 (LX-12). Generations that another process had begun and not sealed are dropped.
+        Readers go on meanwhile. After a failure, a cancellation or a crash the index is as it was.
+
+        :raises LockBusy: a generation is being staged, or another process writes
+        :raises NotIndexed: ``read`` does not have a file, or has another one; nothing is changed
+        """
         ...
 
 
@@ -279,5 +356,11 @@ PORT = PortSpec(
         Clause("LX-09", "One blob at two paths is found at both."),
         Clause("LX-10", "Non-ASCII words are found; paths come back unchanged."),
         Clause("LX-11", "A removed or replaced text is found no more in the new generation."),
+        Clause(
+            "LX-12",
+            "compact keeps what every sealed generation shows; then nothing is dead and scores are a new index's.",
+            Level.CAPABILITY,
+        ),
+        Clause("LX-13", "A file staged with what prepare made of it is found as one staged without.", Level.CAPABILITY),
     ),
 )

@@ -80,7 +80,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A published generation; ``skipped`` counts by reason; ``published_at`` in seconds since the epoch."""
+    """A published generation; ``skipped`` counts by reason; times are in seconds since the epoch."""
 
     repo_id: str
     generation: int
@@ -93,6 +93,9 @@ class Published:
     published_at: float
     stores: tuple[StoreRecord, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
+    hidden_at: float | None = field(default=None, compare=False)
+    """When its name went to a newer generation or was forgotten; None while the name shows it. Not compared: it is
+    the one thing that changes after publishing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +141,14 @@ class MetadataStore(Protocol):
         ...
 
     @op(effect=Effect.WRITE, idempotent=False)
-    async def open_generation(self, repo_id: str, *, base: int | None) -> int:
+    async def open_generation(self, repo_id: str, *, base: int | None, above: int = 0) -> int:
         """A number above all that the repository ever had (MD-03). Earlier unpublished ones are abandoned.
 
+        ``base`` is the newest generation of ``history``, whatever its snapshot; None when there is none. The number is
+        also higher than ``above``, the highest that a store knows: this store may have been lost and the others not.
+
         :raises NotFound: the repository is unknown
-        :raises Conflict: ``base`` is not what is published now (MD-04)
+        :raises Conflict: ``base`` is another (MD-04)
         """
         ...
 
@@ -162,9 +168,22 @@ class MetadataStore(Protocol):
         """What each repository shows under the snapshot, by repo_id; None means every repository (MD-05)."""
         ...
 
+    @op(effect=Effect.READ, sync=True)
+    async def snapshots(self, repo_ids: Sequence[str] | None = None) -> list[Published]:
+        """What every name shows, by repo_id and then by name; None means every repository (MD-13)."""
+        ...
+
     @op(effect=Effect.READ)
     async def history(self, repo_id: str) -> list[Published]:
-        """Every generation that is still kept, oldest first (MD-08)."""
+        """Every generation that is still kept, oldest first (MD-08), and since when no name shows it (MD-15)."""
+        ...
+
+    @op(effect=Effect.WRITE, idempotent=True)
+    async def forget(self, repo_id: str, *, snapshot: str) -> None:
+        """Take the name away: it shows nothing until something is published under it again (MD-14).
+
+        The generation stays in ``history``, and may now be retired. An unknown name is no error.
+        """
         ...
 
     @op(effect=Effect.WRITE, idempotent=True)
@@ -196,17 +215,22 @@ def _scan(caps: MetadataCapabilities, *, after: str | None = None, limit: int = 
     check_limit("limit", limit, caps.max_limit)
 
 
-def _open(caps: MetadataCapabilities, repo_id: str, *, base: int | None) -> None:
+def _open(caps: MetadataCapabilities, repo_id: str, *, base: int | None, above: int = 0) -> None:
     check_repo(repo_id)
-    if base is not None:
-        check_generation(base)
+    for generation in (base, above or None):
+        if generation is not None:
+            check_generation(generation)
+
+
+def _check_snapshot(name: str) -> None:
+    if not name:
+        raise InvalidArgument("a snapshot needs a name")
 
 
 def _publish(caps: MetadataCapabilities, publication: Publication) -> None:
     check_repo(publication.repo_id)
     check_generation(publication.generation)
-    if not publication.snapshot:
-        raise InvalidArgument("a snapshot needs a name")
+    _check_snapshot(publication.snapshot)
 
 
 def _published(caps: MetadataCapabilities, repo_ids: Sequence[str] | None = None, *, snapshot: str = WORKTREE) -> None:
@@ -214,8 +238,17 @@ def _published(caps: MetadataCapabilities, repo_ids: Sequence[str] | None = None
         check_batch("repo_ids", repo_ids, caps.max_batch)
 
 
+def _snapshots(caps: MetadataCapabilities, repo_ids: Sequence[str] | None = None) -> None:
+    _published(caps, repo_ids)
+
+
 def _repo(caps: MetadataCapabilities, repo_id: str) -> None:
     check_repo(repo_id)
+
+
+def _forget(caps: MetadataCapabilities, repo_id: str, *, snapshot: str) -> None:
+    check_repo(repo_id)
+    _check_snapshot(snapshot)
 
 
 def _retire(caps: MetadataCapabilities, repo_id: str, *, generation: int) -> None:
@@ -242,7 +275,9 @@ PORT = PortSpec(
         "open_generation": _open,
         "publish": _publish,
         "published": _published,
+        "snapshots": _snapshots,
         "history": _repo,
+        "forget": _forget,
         "retire": _retire,
         "skipped": _skipped,
         "purge": _repo,
@@ -251,7 +286,7 @@ PORT = PortSpec(
         Clause("MD-01", "put_repo replaces what was known under the id and nothing else."),
         Clause("MD-02", "scan is complete, ordered and without repetition, at any page size."),
         Clause("MD-03", "A generation number is never given twice, not even after purge or reopen."),
-        Clause("MD-04", "open_generation upon a base that is not published raises Conflict."),
+        Clause("MD-04", "open_generation upon anything but the newest generation that is still kept raises Conflict."),
         Clause("MD-05", "publish is seen by the next read, whole."),
         Clause(
             "MD-06", "publish of an abandoned generation, or upon another base, raises Conflict and changes nothing."
@@ -262,5 +297,9 @@ PORT = PortSpec(
         Clause("MD-10", "publish repeated answers as the first time."),
         Clause("MD-11", "skipped gives every skipped file of that generation, by path, in pages."),
         Clause("MD-12", "purge forgets one repository and no other."),
+        Clause("MD-13", "snapshots gives what every name shows, once each, by repository and name."),
+        Clause("MD-14", "forget takes one name away and nothing else; the generation may then be retired."),
+        Clause("MD-15", "hidden_at says when a generation lost its name, to another generation or to forget."),
+        Clause("MD-16", "open_generation gives a number above ``above`` too."),
     ),
 )

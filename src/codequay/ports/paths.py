@@ -15,6 +15,11 @@ _SURROGATE = re.compile("[\udc80-\udcff]")
 
 def path_from_bytes(raw: bytes) -> str:
     """The text form of a file name as the operating system or git gives it."""
+    if b"\\x" not in raw:
+        try:
+            return raw.decode()  # as nearly every name is: a listing of thousands comes this way
+        except UnicodeDecodeError:
+            pass
     text = _AMBIGUOUS.sub(r"\\x5c", raw.decode("utf-8", "surrogateescape"))
     return _SURROGATE.sub(lambda m: f"\\x{ord(m[0]) - 0xDC00:02x}", text)
 
@@ -39,4 +44,5 @@ def stored_path(relative: str) -> str:
 
 def os_path(root: str, path: str) -> str:
     """The operating system's name for ``path`` under ``root``."""
-    return os.path.join(root, os.fsdecode(path_to_bytes(path)))
+    plain = path.isascii() and "\\" not in path
+    return os.path.join(root, path if plain else os.fsdecode(path_to_bytes(path)))

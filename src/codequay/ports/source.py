@@ -34,7 +34,11 @@ class SourceRepo:
 
 
 class SourceFile(NamedTuple):
-    """A file. ``kind`` says how to treat it; ``mtime_ns`` is 0 at a revision; ``size`` in bytes."""
+    """A file. ``kind`` says how to treat it; ``size`` in bytes.
+
+    ``mtime_ns``, ``ctime_ns`` and ``inode`` are the file system's (0 at a revision, and where there are none): while
+    all three and the size stay the same, so do the bytes, unless they were written within one tick of its clock.
+    """
 
     path: str
     kind: Literal["file", "symlink", "submodule"]
@@ -42,7 +46,9 @@ class SourceFile(NamedTuple):
     size: int
     mtime_ns: int
     blob_id: str = ""
-    """Git's id when known without reading ("" in the working tree)."""
+    """Git's id (SHA-1) of the bytes that ``read`` gives, when known without reading ("" in the working tree)."""
+    ctime_ns: int = 0
+    inode: int = 0
 
 
 class SourceBlob(NamedTuple):
@@ -112,6 +118,15 @@ class SourceControl(Protocol):
         ...
 
     @op(effect=Effect.READ)
+    async def resolve(self, root: str, revision: str) -> str:
+        """The id of the commit that a revision (branch, tag, abbreviated id) names now (SC-10).
+
+        :raises NotFound: no such revision
+        :raises Unsupported: ``revisions`` is not declared (SC-07)
+        """
+        ...
+
+    @op(effect=Effect.READ)
     async def diff(self, root: str, old: str, new: str) -> list[Change]:
         """Differences from revision ``old`` to ``new``, by path (SC-06)."""
         ...
@@ -151,6 +166,10 @@ def _read(
     _revision(caps, revision)
 
 
+def _resolve(caps: SourceCapabilities, root: str, revision: str) -> None:
+    _revision(caps, revision)
+
+
 def _diff(caps: SourceCapabilities, root: str, old: str, new: str) -> None:
     _revision(caps, old)
     _revision(caps, new)
@@ -170,7 +189,7 @@ PORT = PortSpec(
     protocol=SourceControl,
     capabilities=SourceCapabilities,
     summary="files of a repository at a revision or in the working tree",
-    checks={"files": _files, "read": _read, "diff": _diff, "blame": _blame},
+    checks={"files": _files, "read": _read, "resolve": _resolve, "diff": _diff, "blame": _blame},
     clauses=(
         Clause("SC-01", "describe finds the repository from any path inside it, and raises NotFound outside."),
         Clause("SC-02", "files gives tracked and untracked files, without ignored and deleted ones, by path."),
@@ -181,5 +200,7 @@ PORT = PortSpec(
         Clause("SC-07", "Revisions and blame that are not declared are refused.", Level.CAPABILITY),
         Clause("SC-08", "Nothing of the repository's is executed: no hook, monitor, filter or configured program."),
         Clause("SC-09", "A name that is not UTF-8 is listed and can be read back.", Level.CORE),
+        Clause("SC-10", "resolve gives the commit that a name means now, and NotFound for none.", Level.CAPABILITY),
+        Clause("SC-11", "A file of the working tree whose bytes were written anew is listed with other numbers."),
     ),
 )

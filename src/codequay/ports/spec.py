@@ -91,7 +91,8 @@ class AdapterSpec:
 
     ``factory`` names ``open(config, ctx) -> async context manager of the port``; ``config`` names a pydantic
     model with ``extra="forbid"``; ``classify`` names ``(exc) -> Verdict | None``. ``narrow`` names
-    ``(config) -> Capabilities``, when options change what the adapter can do.
+    ``(config) -> Capabilities``, when options change what the adapter can do; ``migrations`` what opens the store as
+    ``Migratable``, in the way of ``factory``.
     """
 
     port: str
@@ -102,6 +103,7 @@ class AdapterSpec:
     config: str = "codequay.ports.config:NoConfig"
     classify: str = ""
     narrow: str = ""
+    migrations: str = ""
     contract: str = ">=1.0,<2"
     requires: tuple[Requirement, ...] = ()
     needs: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from ..ports.generations import Scope
 from ..ports.lexical import AllOf, Placed, RankHit
 from .prepare import Prepared, literal_plan
 from .query import Atom, Node, Not, OneOf
-from .rank import Evidence, Key, Ranked, Span, fuse
+from .rank import MAX_ALSO, Evidence, Key, Ranked, Span, fuse
 from .signals import PathTable, Weights
 from .steps import Call, Steps
 from .verify import FileFacts, Verifier
@@ -22,8 +22,6 @@ CHUNK_K = 200
 FILE_K = 100
 """Depth of the two ranked lists (the study's recipe; deeper ones changed nothing)."""
 DEFINITION_LIMIT = 500
-MAX_ALSO = 8
-"""Further chunks of a file that one hit names."""
 SYMBOL_RESERVE = 4
 """Chunks fetched per symbol asked for, since some define nothing."""
 VERIFY_BATCH = 32
@@ -89,7 +87,7 @@ def search(plan: Plan) -> Steps[Result]:
         ranked = yield from _verified(plan, ranked, conditions, evidence, loaded)
         result.more = len(ranked) > plan.limit
     else:
-        result.more = len(evidence.keys if by_file else ranked) > plan.limit
+        result.more = len(evidence.totals if by_file else ranked) > plan.limit
     shown = plan.limit * SYMBOL_RESERVE if plan.unit == "symbol" else plan.limit
     result.hits = yield from _fetch(plan, ranked[:shown], loaded)
     result.hits = result.hits[: plan.limit]
@@ -135,8 +133,8 @@ def _gather(plan: Plan) -> Steps[tuple[Evidence, tuple[Node, ...]]]:
         return Evidence(chunk_hits, file_hits, defined), conditions
     allowed = {(c.repo_id, c.path) for c in candidates}
     evidence = Evidence(
-        [h for h in chunk_hits if (h[0], h[1]) in allowed],
-        [h for h in file_hits if (h[0], h[1]) in allowed],
+        [h for h in chunk_hits if h.place.file in allowed],
+        [h for h in file_hits if h.place.file in allowed],
         [h for h in defined if (h[0], h[1]) in allowed],
     )
     evidence.add_files(allowed)
@@ -230,11 +228,14 @@ def _fetch(plan: Plan, ranked: list[Ranked], loaded: dict[Key, list[PlacedChunk]
     """Read the chunks that the hits show."""
     refs: list[ChunkRef] = []
     files: list[FileRef] = []
-    for item in ranked:
+    places: list[int] = []
+    """Of each ref, in ``ranked``."""
+    for place, item in enumerate(ranked):
         if (item.repo_id, item.path) in loaded:
             continue
         if item.span.chunk_id:
             refs.append(ChunkRef(item.repo_id, item.path, item.span.chunk_id))
+            places.append(place)
         else:
             files.append(FileRef(item.repo_id, item.path))
     calls = []
@@ -242,20 +243,16 @@ def _fetch(plan: Plan, ranked: list[Ranked], loaded: dict[Key, list[PlacedChunk]
         calls.append(Call("chunks", "get", (refs,), {"scope": plan.scope}))
     if files:
         calls.append(Call("chunks", "of_file", (files,), {"scope": plan.scope}))
-    by_ref: dict[ChunkRef, PlacedChunk | None] = {}
+    fetched: dict[int, PlacedChunk | None] = {}
     if calls:
         answers = yield tuple(calls)
         if refs:
-            by_ref = dict(zip(refs, answers[0], strict=True))
+            fetched = dict(zip(places, answers[0], strict=True))
         if files:
             loaded.update((key, chunks or []) for key, chunks in zip(files, answers[-1], strict=True))
     found = []
-    for item in ranked:
-        chunks = loaded.get((item.repo_id, item.path))
-        if chunks is None:
-            placed = by_ref.get(ChunkRef(item.repo_id, item.path, item.span.chunk_id))
-        else:
-            placed = _pick(item, chunks, plan.asked.words)
+    for place, item in enumerate(ranked):
+        placed = fetched[place] if place in fetched else _pick(item, loaded[item.repo_id, item.path], plan.asked.words)
         if placed is None or (plan.unit == "symbol" and not placed.chunk.definitions):
             continue
         found.append(_found(item, placed, plan.asked.words))
@@ -279,7 +276,7 @@ def _found(item: Ranked, placed: PlacedChunk, words: Sequence[str]) -> Found:
     chunk = placed.chunk
     span = item.span
     inside = chunk.start_line <= span.line <= chunk.end_line
-    also = sorted({(s.start_line, s.end_line) for s in item.others[:MAX_ALSO] if s.chunk_id and s.chunk_id != chunk.id})
+    also = sorted({s[1:3] for s in item.others[:MAX_ALSO] if s[0] and s[0] != chunk.id})
     return Found(
         placed=placed,
         score=item.score,
@@ -296,17 +293,16 @@ def _found(item: Ranked, placed: PlacedChunk, words: Sequence[str]) -> Found:
 
 def best_line(text: str, start_line: int, words: Sequence[str]) -> int:
     """The line with most of the words; the earliest of equals; the first that is not blank when none has any."""
-    low = text.lower()
+    low = text.lower() + "\n"
     counts: dict[int, int] = {}
     for word in words:
-        at, line, counted = low.find(word), start_line, 0
+        at = low.find(word)
         while at >= 0:
-            line += low.count("\n", counted, at)
-            counts[line] = counts.get(line, 0) + 1
-            counted = low.find("\n", at)
-            if counted < 0:
-                break
-            at = low.find(word, counted)
+            end = low.find("\n", at)  # where a line ends tells it from others; its number is counted once, below
+            counts[end] = counts.get(end, 0) + 1
+            at = low.find(word, end)
     if counts:
-        return min(counts, key=lambda line: (-counts[line], line))
+        most = max(counts.values())
+        end = min(end for end, count in counts.items() if count == most)
+        return start_line + low.count("\n", 0, end)
     return start_line + (low[: len(low) - len(low.lstrip())].count("\n") if low.strip() else 0)

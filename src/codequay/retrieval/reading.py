@@ -11,7 +11,7 @@ from ..ports.generations import ScopeEntry
 from ..ports.metadata import Published, Repo
 from ..ports.paths import stored_path
 from .engine import assemble
-from .scope import Place, StoresInUse, cold, is_inside, resolve
+from .scope import Place, StoresInUse, View, cold, is_inside, resolve
 from .steps import Call, Steps
 
 
@@ -27,6 +27,7 @@ class Shown(NamedTuple):
     symbol: str
     text: str
     generation: int
+    snapshot: str
 
 
 class State(NamedTuple):
@@ -37,31 +38,33 @@ class State(NamedTuple):
     cold: tuple[str, ...]
 
 
-def show(place: Place, stores: StoresInUse, file: str, line: int | None) -> Steps[Shown]:
-    """The file, or the chunk that covers the line. ``file`` is an absolute path, or a path inside a repository.
+def show(place: Place, stores: StoresInUse, file: str, line: int | None) -> Steps[tuple[View, Shown]]:
+    """The file, or the chunk that covers the line, with what was in view. ``file`` is an absolute path, or one inside a
+    repository.
 
     :raises NotFound: no repository of the index has the file, or the file has no such line
     """
     view = yield from resolve(place, stores)
-    (page,) = yield (Call("metadata", "scan", (), {"limit": 10_000}),)
-    generations = {entry.repo_id: entry.generation for entry in view.scope}
-    refs = [ref for ref in _refs(file, page.repos) if ref.repo_id in generations]
-    scope = tuple(ScopeEntry(ref.repo_id, generations[ref.repo_id]) for ref in refs)
+    published = {one.repo_id: one for one in view.published}
+    refs = [ref for ref in _refs(file, tuple(view.repos.values())) if ref.repo_id in published]
+    scope = tuple(ScopeEntry(ref.repo_id, published[ref.repo_id].generation) for ref in refs)
     (files,) = yield (Call("chunks", "of_file", (refs,), {"scope": scope}),)
     for ref, placed in zip(refs, files, strict=True):
         if placed is None:
             continue
         chunks = [p.chunk for p in placed]
-        generation = generations[ref.repo_id]
+        one = published[ref.repo_id]
         if line is None:
             end = max((c.end_line for c in chunks), default=0)
             language = chunks[0].language if chunks else ""
-            return Shown(*ref, min(1, end), end, language, "file", "", assemble(chunks), generation)
+            text = assemble(chunks)
+            return view, Shown(*ref, min(1, end), end, language, "file", "", text, one.generation, one.snapshot)
         (found,) = yield (Call("chunks", "at", ([Location(*ref, line)],), {"scope": scope}),)
         if found[0] is None:
             raise NotFound(f"{ref.path} has no line {line}", remedy=f"codequay show {ref.path}")
         c = found[0].chunk
-        return Shown(*ref, c.start_line, c.end_line, c.language, c.kind, c.symbol, c.text, generation)
+        what = (c.start_line, c.end_line, c.language, c.kind, c.symbol, c.text)
+        return view, Shown(*ref, *what, one.generation, one.snapshot)
     raise NotFound(
         f"the index has no file {file}", remedy="codequay status shows what was skipped; codequay index reads again"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ..ports.errors import FingerprintMismatch, NotIndexed
 from ..ports.generations import Scope, ScopeEntry, StoreIdentity
-from ..ports.metadata import Published, Repo
+from ..ports.metadata import WORKTREE, Published, Repo
 from ..ports.paths import stored_path
 from .steps import Call, Steps
 
@@ -17,11 +17,17 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a question is asked. ``path`` "" means every repository of the index; ``label`` is for messages."""
+    """Where a question is asked. ``path`` "" means every repository of the index; ``label`` is for messages.
+
+    ``snapshots``: names in order of preference; each repository is read under the first that it has.
+    """
 
     path: str
     index_root: str
     label: str
+    snapshots: tuple[str, ...] = (WORKTREE,)
+    remedy: str = ""
+    """The command that indexes the place; "" for ``codequay index LABEL``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +42,12 @@ class StoresInUse:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Repositories in view. ``prefix`` is the asked folder inside the one repository that holds it."""
+    """Repositories in view. ``prefix`` is the asked folder inside the one repository that holds it; ``repos`` are all
+    that the index knows, by id."""
 
     published: tuple[Published, ...]
     prefix: str = ""
+    repos: Mapping[str, Repo] = field(default_factory=dict)
 
     @property
     def scope(self) -> Scope:
@@ -47,7 +55,7 @@ class View:
 
     def only(self, admits: Callable[[str], bool]) -> View:
         """The view without the repositories that a filter leaves out."""
-        return View(tuple(p for p in self.published if admits(p.repo_id)), self.prefix)
+        return View(tuple(p for p in self.published if admits(p.repo_id)), self.prefix, self.repos)
 
 
 def resolve(place: Place, stores: StoresInUse) -> Steps[View]:
@@ -56,25 +64,26 @@ def resolve(place: Place, stores: StoresInUse) -> Steps[View]:
     :raises NotIndexed: nothing is, or a configured store does not hold it (it was swapped in later)
     :raises FingerprintMismatch: a store was built by another format, tokenizer or chunker
     """
-    calls = [Call("metadata", "published")]
+    calls = [Call("metadata", "published", (), {"snapshot": name}) for name in place.snapshots]
+    names = len(calls)
     unknown = [port for port in stores.adapters if port not in stores.identities]
     calls.extend(Call(port, "identity") for port in unknown)
-    if place.path:
-        calls.append(Call("metadata", "scan", (), {"limit": _PAGE}))
+    calls.append(Call("metadata", "scan", (), {"limit": _PAGE}))
     answers = yield tuple(calls)
-    stores.identities.update(zip(unknown, answers[1:], strict=False))
-    published: list[Published] = answers[0]
+    stores.identities.update(zip(unknown, answers[names:], strict=False))
+    published: list[Published] = answers[0] if names == 1 else _first_of(answers[:names])
     prefix = ""
+    page = answers[-1]
+    repos = list(page.repos)
+    while page.after is not None:
+        (page,) = yield (Call("metadata", "scan", (), {"after": page.after, "limit": _PAGE}),)
+        repos.extend(page.repos)
     if place.path:
-        page = answers[-1]
-        repos = list(page.repos)
-        while page.after is not None:
-            (page,) = yield (Call("metadata", "scan", (), {"after": page.after, "limit": _PAGE}),)
-            repos.extend(page.repos)
         shown, prefix = _inside(place, repos)
         published = [p for p in published if p.repo_id in shown]
+    remedy = place.remedy or f"codequay index {place.label}"
     if not published:
-        raise NotIndexed(f"{place.label} has no index", remedy=f"codequay index {place.label}")
+        raise NotIndexed(f"{place.label} has no index", remedy=remedy)
     for port in stores.adapters:
         for one in published:
             problem = cold(one, port, stores, stores.identities[port])
@@ -84,9 +93,18 @@ def resolve(place: Place, stores: StoresInUse) -> Steps[View]:
                     if problem is NotIndexed
                     else f"the {port} store was built by another version: its content does not fit",
                     component=f"{port}.{stores.adapters[port]}",
-                    remedy=f"codequay index {place.label}",
+                    remedy=remedy,
                 )
-    return View(tuple(published), prefix)
+    return View(tuple(published), prefix, {repo.repo_id: repo for repo in repos})
+
+
+def _first_of(shown: Sequence[Sequence[Published]]) -> list[Published]:
+    """Per repository what the earliest list has, by repo_id."""
+    first: dict[str, Published] = {}
+    for published in shown:
+        for one in published:
+            first.setdefault(one.repo_id, one)
+    return [one for _, one in sorted(first.items())]
 
 
 def cold(

@@ -81,33 +81,37 @@ FUNCTION_SHARE = 0.6
 """What a definition counts that is no type: of one name, the type is what people mean."""
 SAME_STEM = 1.0
 """Added to a definition in the file that carries its name."""
-_MIN_PREFIX = 3
+MIN_PREFIX = 3
+"""Characters that a question's word and a folder's word must share to count, unless they are equal."""
 _CACHE_SIZE = 50_000
 
 
 class PathSignals(NamedTuple):
-    """What a path says, whatever the question. ``header_of`` is the path without ending when it is a header."""
+    """What a path says, whatever the question. ``header_of`` is the path without ending when it is a header.
+
+    ``folder_starts`` are the beginnings of the folder's words: where none is that of a question's word,
+    ``folder_coverage`` is 0.
+    """
 
     penalty: float
     stems: frozenset[str]
     name: str
     folder: tuple[str, ...]
+    folder_starts: frozenset[str]
     header_of: str
 
 
-class PathTable:
-    """Signals of paths under one set of weights: computed once each, at most ``_CACHE_SIZE`` kept."""
+class PathTable(dict[str, PathSignals]):
+    """Path -> its signals under one set of weights: computed once each, at most ``_CACHE_SIZE`` kept."""
 
     def __init__(self, weights: Weights) -> None:
+        super().__init__()
         self._weights = weights
-        self._known: dict[str, PathSignals] = {}
 
-    def __getitem__(self, path: str) -> PathSignals:
-        found = self._known.get(path)
-        if found is None:
-            if len(self._known) >= _CACHE_SIZE:
-                self._known.clear()
-            found = self._known[path] = path_signals(path, self._weights)
+    def __missing__(self, path: str) -> PathSignals:
+        if len(self) >= _CACHE_SIZE:
+            self.clear()
+        found = self[path] = path_signals(path, self._weights)
         return found
 
 
@@ -119,12 +123,13 @@ def path_signals(path: str, weights: Weights) -> PathSignals:
     if name in _GENERIC:
         above = [part for part in folder.split("/") if part and part not in _LAYOUT]
         name = above[-1] if above else name
-    last = folder.rpartition("/")[2]
+    words = tuple(dict.fromkeys(p for w in WORD.findall(folder.rpartition("/")[2]) for p in parts(w)))
     return PathSignals(
         penalty=_penalty(path, base, weights),
         stems=frozenset(stem(p) for w in WORD.findall(name) for p in parts(w)),
         name=joined(name),
-        folder=tuple(dict.fromkeys(p for w in WORD.findall(last) for p in parts(w))),
+        folder=words,
+        folder_starts=frozenset(word[:MIN_PREFIX] for word in words),
         header_of=path[: path.rfind(".")].replace("-inl", "") if base.endswith(_HEADERS) else "",
     )
 
@@ -160,7 +165,7 @@ def folder_coverage(signals: PathSignals, words: Collection[str]) -> float:
     for word in words:
         for part in signals.folder:
             if word == part or (
-                (part.startswith(word) or word.startswith(part)) and min(len(word), len(part)) >= _MIN_PREFIX
+                (part.startswith(word) or word.startswith(part)) and min(len(word), len(part)) >= MIN_PREFIX
             ):
                 found += 1
                 break

@@ -38,6 +38,35 @@ def test_describe_finds_the_root_head_branch_and_origin(tmp_path: Path) -> None:
     run(check())
 
 
+def test_a_folder_with_a_line_break_in_its_name_is_described(tmp_path: Path) -> None:
+    root = init(tmp_path / "re\npo")
+    head = commit(root)
+
+    async def check() -> None:
+        async with git_source(tmp_path / "data") as source:
+            found = await source.describe(str(root))
+            assert (found.root, found.main_root, found.head) == (str(root), str(root), head)
+
+    run(check())
+
+
+def test_a_repository_of_sha256_objects_gives_no_ids_that_are_not_ours(tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    root.mkdir()
+    git(root, "init", "-q", "--object-format=sha256")
+    (root / "a").write_text("text")
+    head = commit(root)
+
+    async def check() -> None:
+        async with git_source(tmp_path / "data") as source:
+            (file,) = await source.files(str(root), revision=head)
+            assert (file.path, file.blob_id, file.size) == ("a", "", 4)
+            assert (await blobs(source, root, "a", revision=head))[0].data == b"text"
+            assert await source.resolve(str(root), "HEAD") == head
+
+    run(check())
+
+
 def test_an_empty_repository_and_a_linked_worktree_are_described(tmp_path: Path) -> None:
     root = init(tmp_path / "repo")
 

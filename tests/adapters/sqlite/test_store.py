@@ -7,10 +7,11 @@ import sqlite3
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from codequay.adapters.sqlite import reading
+from codequay.adapters.sqlite import lookup, reading
 from codequay.adapters.sqlite.cache import open_cache
 from codequay.adapters.sqlite.config import SqliteConfig
 from codequay.adapters.sqlite.defaults import SqliteDefaults
@@ -81,11 +82,13 @@ def test_reads_use_the_indexes(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "codequay.db")
     where = {"repo": 1, "path": "a", "g": 1, "key": b"", "line": 1, "name": "f", "limit": 9, "after": ""}
 
-    def plan(sql: str) -> str:
-        return " | ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", where))
+    def plan(sql: str, values: Any = where) -> str:
+        return " | ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values))
 
     assert "idx_chunks_file_span (content=? AND start_line<?)" in plan(reading.COVERING)
-    assert "idx_placement_path (repo=? AND path=?" in plan(reading.ONE)
+    assert "idx_placement_path (repo=? AND path=?" in plan(lookup.ONE)
+    assert "idx_placement_path (repo=? AND path=?" in plan(lookup.LYING.format("(?)"), ("a", 1, 1, 1))
+    assert "k USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in plan(lookup.FEW.format("(?, ?)"), (1, b""))
     assert "idx_placement_path (repo=? AND path=?" in plan(reading.FILE)
     assert "idx_chunks_symbol (name=?)" in plan(reading.DEFINED)
     assert "idx_placement_path (repo=? AND path>?)" in plan(reading.SCAN)
@@ -93,7 +96,7 @@ def test_reads_use_the_indexes(tmp_path: Path) -> None:
     assert "idx_chunks_repo_snapshot (repo=? AND born>?" in plan(
         "DELETE FROM placement WHERE repo = :repo AND born > :g AND born <= :limit AND died <= :limit"
     )
-    for sql in (reading.COVERING, reading.ONE, reading.FILE, reading.DEFINED, reading.SCAN):
+    for sql in (reading.COVERING, lookup.ONE, reading.FILE, reading.DEFINED, reading.SCAN):
         assert "SCAN" not in plan(sql)
     connection.close()
 
@@ -215,3 +218,37 @@ def test_invalidations_arrive_from_another_connection(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "00ff", "00FF", "0 0", "c1", "abc", "é", "a" * 32])
 def test_ids_come_back_as_they_were(text: str) -> None:
     assert unpack_id(pack_id(text)) == text
+
+
+@pytest.mark.parametrize("lines", [1, 8])
+def test_chunks_by_id_are_those_of_the_file_however_many_are_asked(tmp_path: Path, lines: int) -> None:
+    text = "".join(f"def f{n}\n    é = {n} * 'some text that fills the piece'\n" for n in range(200))
+    files = [make_file("a.py", text, lines=lines), make_file("b.py", text + "x\n", lines=lines)]
+
+    async def main() -> None:
+        async with chunk_store(tmp_path) as store:
+            await publish(store, 1, files)
+            refs = [ChunkRef(REPO, file.path, c.id) for file in files for c in file.chunks]
+            wanted = {(REPO, file.path, c.id): c for file in files for c in file.chunks}
+            for step in (1, 3, 50):
+                asked = refs[::step]
+                found = await store.get(asked, scope=scope(1))
+                assert [placed and placed.chunk for placed in found] == [wanted[ref] for ref in asked]
+
+    run(main())
+
+
+def test_a_chunk_that_is_remembered_is_still_only_shown_where_it_lies(tmp_path: Path) -> None:
+    old, new = make_file("a.py", "def old\n"), make_file("a.py", "def new\n")
+
+    async def main() -> None:
+        async with chunk_store(tmp_path) as store:
+            await publish(store, 1, [old])
+            await publish(store, 2, [new])
+            refs = [ChunkRef(REPO, "a.py", old.chunks[0].id), ChunkRef(REPO, "a.py", new.chunks[0].id)]
+            for _ in range(2):
+                assert [bool(placed) for placed in await store.get(refs, scope=scope(1))] == [True, False]
+                assert [bool(placed) for placed in await store.get(refs, scope=scope(2))] == [False, True]
+            assert await store.get([ChunkRef(REPO, "b.py", old.chunks[0].id)], scope=scope(1)) == [None]
+
+    run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codequay.adapters.tantivy.errors import classify
-from codequay.ports.errors import Conflict, Corrupt, FingerprintMismatch, LockBusy, NotFound, NotIndexed
+from codequay.ports.errors import Conflict, FingerprintMismatch, LockBusy, NotFound, NotIndexed, ResourceExhausted
 from codequay.ports.generations import ScopeEntry
 from codequay.ports.lexical import AllOf, AnyOf, Literal_, Plan, Term, Where
 from tests.contexts import run
@@ -34,9 +35,9 @@ def test_a_dead_writer_is_replaced_and_its_generation_must_begin_again(tmp_path:
         async with index(tmp_path) as store:
             await store.begin("r", generation=1, base=None)
             await store.stage("r", generation=1, files=[lex_file("a.py", "lost")])
-            assert store.sync._writers is not None
+            assert store.staging._writers is not None
             broken = tantivy.Document(id=5)  # a signed value in an unsigned fast field kills the writer's thread
-            store.sync._writers._writers["chunk"].add_document(broken)
+            store.staging._writers._writers["chunk"].add_document(broken)
             with pytest.raises(ValueError, match="thread"):
                 await store.seal("r", generation=1)
             with pytest.raises(Conflict):
@@ -52,15 +53,95 @@ def test_a_second_writer_is_told_that_the_index_is_busy(tmp_path: Path) -> None:
     async def body() -> None:
         async with index(tmp_path) as one, index(tmp_path) as two:
             await one.begin("r", generation=1, base=None)
-            with pytest.raises(ValueError) as caught:
+            with pytest.raises(LockBusy, match=f"process {os.getpid()} is writing") as caught:
                 await two.begin("q", generation=1, base=None)
-            verdict = classify(caught.value)
-            assert verdict is not None and verdict.error is LockBusy
+            assert caught.value.details["pid"] == os.getpid()
             await one.seal("r", generation=1)
             await publish(two, [lex_file("b.py", "free again")], "q")
             assert await one.rank([Term("free")], scope=(ScopeEntry("q", 1),), unit="file", k=5)
 
     run(body())
+
+
+def deleted(data: Path) -> list[int]:
+    """Of each index, documents that Tantivy itself counts as deleted."""
+    found = []
+    for folder in ("chunks", "files"):
+        described = json.loads((data / "lexical" / folder / "meta.json").read_bytes())["segments"]
+        found.append(sum((one["deletes"] or {"num_deleted_docs": 0})["num_deleted_docs"] for one in described))
+    return found
+
+
+def test_documents_that_no_generation_shows_are_deleted_and_counted_as_dead(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with index(tmp_path) as store:
+            await publish(store, [lex_file(f"{n}.py", f"alpha {n}") for n in range(50)])
+            await publish(store, [lex_file(f"{n}.py", f"beta {n}") for n in range(10)], generation=2)
+            assert deleted(tmp_path) == [0, 0]
+            assert (await store.stats(scope=())).dead == 0
+            await store.drop("r", generation=1)
+            assert deleted(tmp_path) == [10, 10]
+            assert (await store.stats(scope=())).dead == 20 / 120
+
+    run(body())
+
+
+def test_a_full_disk_loses_nothing_and_hides_nothing(tmp_path: Path) -> None:
+    async def fill() -> None:
+        async with index(tmp_path) as store:
+            await publish(store, [lex_file("a.py", "alpha")])
+            await store.begin("r", generation=2, base=1)
+            assert store.staging._placements is not None
+            store.staging._placements._connection.execute("pragma max_page_count=1")
+            with pytest.raises(sqlite3.OperationalError, match="full") as caught:
+                await store.stage("r", generation=2, files=[lex_file(f"dir/{n}.py", f"beta {n}") for n in range(999)])
+            verdict = classify(caught.value)
+            assert verdict is not None and verdict.error is ResourceExhausted
+
+    async def check() -> None:
+        async with index(tmp_path) as store:
+            assert [h.path for h in await store.rank([Term("alpha")], scope=SCOPE, unit="file", k=5)] == ["a.py"]
+            await publish(store, [lex_file("b.py", "alpha")], generation=2)
+
+    run(fill())
+    run(check())
+
+
+HOLD = """
+import asyncio, sys
+from pathlib import Path
+from tests.adapters.tantivy.stores import index
+from tests.contexts import run
+
+async def body():
+    async with index(Path(sys.argv[1])) as store:
+        await store.begin("r", generation=1, base=None)
+        print("held", flush=True)
+        sys.stdin.read()
+
+run(body())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="says who is paused through /proc")
+def test_a_paused_writer_is_named(tmp_path: Path) -> None:
+    async def begin() -> None:
+        async with index(tmp_path) as store:
+            await store.begin("q", generation=1, base=None)
+
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None and writer.stdout.readline() == "held\n"
+        with pytest.raises(LockBusy, match=f"process {writer.pid} is writing"):
+            run(begin())
+        writer.send_signal(signal.SIGSTOP)
+        os.waitpid(writer.pid, os.WUNTRACED)
+        with pytest.raises(LockBusy, match=f"process {writer.pid}, which is paused") as caught:
+            run(begin())
+        assert f"kill -CONT {writer.pid}" in caught.value.remedy
+        writer.kill()
+    run(begin())
 
 
 def test_a_selective_scope_or_filter_still_gets_its_best_hits(tmp_path: Path) -> None:
@@ -83,7 +164,7 @@ def test_a_selective_scope_or_filter_still_gets_its_best_hits(tmp_path: Path) ->
 CRASH = """
 import os, signal, sys
 from pathlib import Path
-from codequay.adapters.tantivy.placements import Writer
+from codequay.adapters.tantivy.placing import Writer
 from tests.adapters.tantivy.stores import index, lex_file
 from tests.contexts import run
 
@@ -207,19 +288,6 @@ def test_a_reader_that_may_not_write_sees_what_another_user_commits(
                         assert name in {h.path for h in hits}
 
     run(body())
-
-
-def test_damage_is_named(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with index(tmp_path) as store:
-            await publish(store, [lex_file("a.py", "alpha")])
-
-    run(body())
-    (tmp_path / "lexical/files/meta.json").write_text("")
-    with pytest.raises(ValueError) as caught:
-        run(body())
-    verdict = classify(caught.value)
-    assert verdict is not None and verdict.error is Corrupt and verdict.remedy
 
 
 def test_reads_run_in_many_threads_while_a_writer_publishes(tmp_path: Path) -> None:

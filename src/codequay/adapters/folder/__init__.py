@@ -12,5 +12,6 @@ SOURCE = AdapterSpec(
     config="codequay.adapters.folder.config:FolderConfig",
     classify="codequay.adapters.folder.errors:classify",
     capabilities=SourceCapabilities(reach="host", durable=True),
+    extra={"defaults": "codequay.adapters.folder.defaults:FolderDefaults"},
     summary="every file below a folder, less built-in excludes",
 )

@@ -13,11 +13,11 @@ from codequay.ports.paths import path_from_bytes
 from codequay.ports.source import BlameLine, Change, SourceBlob, SourceFile, SourceRepo
 from codequay.ports.spec import BuildContext
 
-from .config import FolderConfig
+from .defaults import Options
 
 
 @asynccontextmanager
-async def open_source(config: FolderConfig, ctx: BuildContext) -> AsyncIterator[FolderSource]:
+async def open_source(config: Options, ctx: BuildContext) -> AsyncIterator[FolderSource]:
     """The folder source."""
     yield FolderSource(frozenset(config.exclude) | {INDEX_FOLDER}, ctx)
 
@@ -43,6 +43,9 @@ class FolderSource:
     ) -> AsyncIterator[SourceBlob]:
         async for blob in read_files(self._ctx, root, paths, max_bytes):
             yield blob
+
+    async def resolve(self, root: str, revision: str) -> str:
+        raise Unsupported("a folder knows no revisions")
 
     async def diff(self, root: str, old: str, new: str) -> list[Change]:
         raise Unsupported("a folder knows no revisions")

@@ -12,5 +12,6 @@ SOURCE = AdapterSpec(
     config="codequay.adapters.git.config:GitConfig",
     classify="codequay.adapters.git.errors:classify",
     capabilities=SourceCapabilities(reach="host", durable=True, revisions=True, blame=True),
+    extra={"defaults": "codequay.adapters.git.defaults:GitDefaults"},
     summary="files as git sees them, in the working tree or at a revision",
 )

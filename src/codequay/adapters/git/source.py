@@ -15,7 +15,7 @@ from codequay.ports.paths import os_path, path_from_bytes, path_to_bytes
 from codequay.ports.source import BlameLine, Change, SourceBlob, SourceFile, SourceRepo
 from codequay.ports.spec import BuildContext
 
-from .config import GitConfig
+from .defaults import Options
 from .errors import GitError
 from .origin import normal_origin
 from .process import Git
@@ -23,6 +23,7 @@ from .process import Git
 ARGUMENTS = 200
 """Paths on one command line: 200 paths of 4 kB still fit the smallest limit in use (1 MB, macOS)."""
 
+SHA1_DIGITS = 40
 _SUBMODULE = b"160000"
 _STATUS: dict[str, Literal["added", "modified", "deleted", "renamed"]] = {
     "A": "added",
@@ -35,7 +36,7 @@ _STATUS: dict[str, Literal["added", "modified", "deleted", "renamed"]] = {
 
 
 @asynccontextmanager
-async def open_source(config: GitConfig, ctx: BuildContext) -> AsyncIterator[GitSource]:
+async def open_source(config: Options, ctx: BuildContext) -> AsyncIterator[GitSource]:
     """The git source; git itself is started per call."""
     yield GitSource(Git(config.binary), ctx)
 
@@ -50,7 +51,7 @@ class GitSource:
     async def describe(self, path: str) -> SourceRepo:
         where = await self._ctx.run_sync(existing_folder, path)
         try:
-            top = await self._git.ask(where, "rev-parse", "--show-toplevel")
+            top, common = await self._places(where)
         except GitError as exc:
             if "not a git repository" in exc.stderr and "dubious" not in exc.stderr:
                 raise NotFound(f"{path} is not in a git repository", remedy="git init, or give another path") from exc
@@ -66,7 +67,6 @@ class GitSource:
             self._git.ask(root, "symbolic-ref", "--quiet", "--short", "HEAD"),
             self._git.ask(root, "config", "--get", "remote.origin.url"),
         )
-        common = await self._git.ask(root, "rev-parse", "--path-format=absolute", "--git-common-dir")
         main = root
         if os.path.basename(common) == ".git":
             main = await self._ctx.run_sync(os.path.realpath, os.path.dirname(common))
@@ -77,7 +77,7 @@ class GitSource:
             listed = await self._git.run(
                 root, "ls-tree", "-r", "-z", "-l", "--full-tree", await self._commit(root, revision)
             )
-            return sorted(file for file in map(_tree_entry, _records(listed)) if not hidden(file.path))
+            return sorted(_plain(file) for file in map(_tree_entry, _records(listed)) if not hidden(file.path))
         listed = await self._git.run(root, "ls-files", "-t", "-c", "-o", "-s", "-z", "--exclude-standard")
         return await self._ctx.run_sync(_worktree_files, root, listed)
 
@@ -110,6 +110,9 @@ class GitSource:
                     data = await process.stdout.readexactly(int(header[2]) + 1)
                     yield SourceBlob(path, data[:-1])
 
+    async def resolve(self, root: str, revision: str) -> str:
+        return await self._commit(root, revision)
+
     async def diff(self, root: str, old: str, new: str) -> list[Change]:
         ends = await asyncio.gather(self._commit(root, old), self._commit(root, new))
         out = await self._git.run(
@@ -132,6 +135,18 @@ class GitSource:
         commit = await self._commit(root, revision or "HEAD")
         out = await self._git.run(root, "blame", "--porcelain", "--no-textconv", commit, "--", path_to_bytes(path))
         return _blame_lines(out)
+
+    async def _places(self, where: str) -> tuple[str, str]:
+        """The top of the working tree and the folder that all linked working trees share."""
+        absolute = ("rev-parse", "--path-format=absolute")
+        top, _, common = (await self._git.ask(where, *absolute, "--show-toplevel", "--git-common-dir")).partition("\n")
+        if "\n" not in common:
+            return top, common
+        # a name with a line break: asked one by one
+        return (
+            await self._git.ask(where, *absolute, "--show-toplevel"),
+            await self._git.ask(where, *absolute, "--git-common-dir"),
+        )
 
     async def _commit(self, root: str, revision: str) -> str:
         found = await self._git.ask(
@@ -161,6 +176,11 @@ def _tree_entry(record: bytes) -> SourceFile:
         kind = "symlink"
     length = 0 if size == b"-" else int(size)
     return SourceFile(path_from_bytes(name), kind, int(mode, 8), length, 0, blob_id.decode())
+
+
+def _plain(file: SourceFile) -> SourceFile:
+    """A repository of SHA-256 objects has other ids than ours."""
+    return file if len(file.blob_id) == SHA1_DIGITS else file._replace(blob_id="")
 
 
 def _unread(file: SourceFile, max_bytes: int | None) -> str:

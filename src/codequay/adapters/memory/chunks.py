@@ -75,7 +75,7 @@ class _Chunks(Generations[FileChunks]):
 
     def text(self, blob_ids: Sequence[str]) -> list[str | None]:
         with self._lock:
-            found = {blob_id: _text(file) for (blob_id, _), file in self._content.items() if blob_id in set(blob_ids)}
+            found = {blob_id: _text(file) for (blob_id, *_), file in self._content.items() if blob_id in set(blob_ids)}
         return [found.get(blob_id) for blob_id in blob_ids]
 
     def scan(self, *, scope: Scope, after: tuple[str, str] | None = None, limit: int = 1000) -> FilePage:
@@ -98,7 +98,7 @@ class MemoryChunks:
     """``ChunkStore`` over dictionaries."""
 
     def __init__(self) -> None:
-        self.sync = _Chunks(FORMAT)
+        self.sync = _Chunks(FORMAT, lambda file: tuple(chunk.id for chunk in file.chunks))
 
     async def identity(self) -> StoreIdentity:
         return self.sync.identity()

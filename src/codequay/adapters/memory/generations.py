@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -35,6 +35,13 @@ class Placement(NamedTuple):
     blob_id: str
     language: str
     mode: int
+    cut: tuple[str, ...]
+    """Ids of its chunks: the same bytes may be cut in more than one way."""
+
+    @property
+    def content(self) -> tuple[str, str, tuple[str, ...]]:
+        """The key of what was staged."""
+        return self.blob_id, self.language, self.cut
 
 
 F = TypeVar("F", bound=StagedFile)
@@ -57,13 +64,14 @@ class _Repo:
 class Generations(Generic[F]):
     """``GenerationStore`` without await, over files of type ``F``.
 
-    Content is kept once per blob and language, for as long as some generation shows it.
+    Content is kept once per blob, language and cut, for as long as some generation shows it.
     """
 
-    def __init__(self, fingerprint: str) -> None:
+    def __init__(self, fingerprint: str, cut: Callable[[F], tuple[str, ...]]) -> None:
         self._identity = StoreIdentity(uuid.uuid4().hex, fingerprint)
         self._repos: dict[str, _Repo] = {}
-        self._content: dict[tuple[str, str], F] = {}
+        self._content: dict[tuple[str, str, tuple[str, ...]], F] = {}
+        self._cut = cut
         self._lock = threading.RLock()
 
     def identity(self) -> StoreIdentity:
@@ -102,9 +110,9 @@ class Generations(Generic[F]):
                     state.files.pop(path, None)
             blobs = placements = 0
             for path, file in last.items():
-                placement = Placement(file.blob_id, file.language, file.mode)
-                if (file.blob_id, file.language) not in self._content:
-                    self._content[file.blob_id, file.language] = file
+                placement = Placement(file.blob_id, file.language, file.mode, self._cut(file))
+                if placement.content not in self._content:
+                    self._content[placement.content] = file
                     blobs += 1
                 if state.files.get(path) != placement:
                     state.files[path] = placement
@@ -135,7 +143,7 @@ class Generations(Generic[F]):
 
     def _forget_unshown(self) -> None:
         shown = {
-            (p.blob_id, p.language)
+            p.content
             for repo in self._repos.values()
             for state in repo.generations.values()
             for p in state.files.values()
@@ -158,7 +166,7 @@ class Generations(Generic[F]):
         """What the scope shows, by (repo_id, path), with the content as it was staged first."""
         for repo_id, files in self._visible(scope).items():
             for path, placement in sorted(files.items()):
-                yield repo_id, path, placement, self._content[placement.blob_id, placement.language]
+                yield repo_id, path, placement, self._content[placement.content]
 
 
 def page(

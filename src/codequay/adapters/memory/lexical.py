@@ -8,8 +8,22 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
+from codequay.ports.chunks import FileRef
 from codequay.ports.generations import GenerationState, Scope, StageResult, StoreIdentity
-from codequay.ports.lexical import AllOf, LexFile, LexPage, LexStats, Literal_, Placed, Plan, RankHit, Term, Unit, Where
+from codequay.ports.lexical import (
+    AllOf,
+    LexFile,
+    LexPage,
+    LexStats,
+    Literal_,
+    Placed,
+    Plan,
+    RankHit,
+    RankPlace,
+    Term,
+    Unit,
+    Where,
+)
 from codequay.ports.spec import BuildContext
 
 from .generations import Generations, page
@@ -43,8 +57,8 @@ class _Lexical(Generations[LexFile]):
                 weights[word] += weight  # type: ignore[assignment]
         holding = {word: sum(word in bag for _, bag in documents) for word in weights}
         hits = []
-        for hit, bag in documents:
-            if where is not None and not where.admits(hit.path, hit.language):
+        for place, bag in documents:
+            if where is not None and not where.admits(place.file.path, place.language):
                 continue
             score = sum(
                 weight * _bm25(bag[word], bag.total() / average, holding[word], len(documents))
@@ -52,8 +66,8 @@ class _Lexical(Generations[LexFile]):
                 if word in bag
             )
             if score > 0:
-                hits.append(hit._replace(score=score))
-        return sorted(hits, key=lambda h: (-h.score, h.repo_id, h.path, h.start_line, h.chunk_id))[:k]
+                hits.append(RankHit(place, score))
+        return sorted(hits, key=lambda h: (-h.score, h.place))[:k]
 
     def candidates(self, plan: Plan, *, scope: Scope, where: Where | None = None) -> list[Placed]:
         with self._lock:
@@ -76,23 +90,23 @@ class _Lexical(Generations[LexFile]):
             placed = [file for _, _, _, file in self._placed(scope)]
         return LexStats(len(placed), sum(len(file.spans) for file in placed), 0.0)
 
-    def _documents(self, scope: Scope, unit: Unit) -> Iterator[tuple[RankHit, Counter[str]]]:
+    def _documents(self, scope: Scope, unit: Unit) -> Iterator[tuple[RankPlace, Counter[str]]]:
         for repo_id, path, placement, file in self._placed(scope):
             if unit == "file":
-                yield RankHit(repo_id, path, placement.language, "", 0, 0, 0.0), Counter(words(file.text))
+                yield RankPlace(FileRef(repo_id, path), 0, "", 0, placement.language), Counter(words(file.text))
                 continue
             raw = file.text.encode()
             for span in file.spans:
                 text = raw[span.start_byte : span.end_byte].decode(errors="replace")
-                hit = RankHit(repo_id, path, placement.language, span.chunk_id, span.start_line, span.end_line, 0.0)
-                yield hit, Counter(words(text))
+                lines = (span.start_line, span.chunk_id, span.end_line)
+                yield RankPlace(FileRef(repo_id, path), *lines, placement.language), Counter(words(text))
 
 
 class MemoryLexical:
     """``LexicalIndex`` over dictionaries."""
 
     def __init__(self) -> None:
-        self.sync = _Lexical(FORMAT)
+        self.sync = _Lexical(FORMAT, lambda file: tuple(span.chunk_id for span in file.spans))
 
     async def identity(self) -> StoreIdentity:
         return self.sync.identity()

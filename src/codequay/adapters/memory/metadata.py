@@ -7,7 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from codequay.ports.errors import Conflict, FailedPrecondition, NotFound
 from codequay.ports.generations import StoreIdentity
@@ -37,13 +37,16 @@ class _Repo:
     repo: Repo
     opened: int | None = None
     """The one generation that may be published next."""
-    head: int | None = None
-    """The generation published last, under whichever snapshot."""
     shown: dict[str, int] = field(default_factory=dict)
     """Snapshot -> generation."""
     kept: dict[int, tuple[Publication, Published]] = field(default_factory=dict)
     fences: dict[tuple[str, str], int] = field(default_factory=dict)
     """(lock adapter, lock store id) -> the highest fence seen."""
+
+    @property
+    def head(self) -> int | None:
+        """The newest generation that is kept, whichever its snapshot."""
+        return max(self.kept, default=None)
 
 
 class _Reads:
@@ -71,6 +74,15 @@ class _Reads:
                 if (repo_ids is None or repo_id in repo_ids) and snapshot in state.shown
             ]
 
+    def snapshots(self, repo_ids: Sequence[str] | None = None) -> list[Published]:
+        with self.lock:
+            return [
+                state.kept[generation][1]
+                for repo_id, state in sorted(self.repos.items())
+                if repo_ids is None or repo_id in repo_ids
+                for _, generation in sorted(state.shown.items())
+            ]
+
 
 class MemoryMetadata:
     """``MetadataStore`` over dictionaries. Numbers survive ``purge``: they are kept apart."""
@@ -91,14 +103,14 @@ class MemoryMetadata:
     async def scan(self, *, after: str | None = None, limit: int = 1000) -> RepoPage:
         return self.sync.scan(after=after, limit=limit)
 
-    async def open_generation(self, repo_id: str, *, base: int | None) -> int:
+    async def open_generation(self, repo_id: str, *, base: int | None, above: int = 0) -> int:
         with self.sync.lock:
             state = self.sync.repos.get(repo_id)
             if state is None:
                 raise NotFound(f"repository {repo_id!r} is unknown")
             if state.head != base:
                 raise Conflict(f"generation {state.head} of {repo_id!r} is published, not {base}")
-            self._numbers[repo_id] += 1
+            self._numbers[repo_id] = max(self._numbers[repo_id], above) + 1
             state.opened = self._numbers[repo_id]
             return state.opened
 
@@ -131,18 +143,35 @@ class MemoryMetadata:
             stores=p.stores,
             skipped=dict(Counter(file.reason for file in p.skipped)),
         )
+        self._hide(state, p.snapshot)
         state.kept[p.generation] = (p, published)
-        state.shown[p.snapshot] = state.head = p.generation
+        state.shown[p.snapshot] = p.generation
         state.opened = None
         return published
 
     async def published(self, repo_ids: Sequence[str] | None = None, *, snapshot: str = WORKTREE) -> list[Published]:
         return self.sync.published(repo_ids, snapshot=snapshot)
 
+    async def snapshots(self, repo_ids: Sequence[str] | None = None) -> list[Published]:
+        return self.sync.snapshots(repo_ids)
+
     async def history(self, repo_id: str) -> list[Published]:
         with self.sync.lock:
             state = self.sync.repos.get(repo_id)
             return [published for _, (_, published) in sorted(state.kept.items())] if state else []
+
+    async def forget(self, repo_id: str, *, snapshot: str) -> None:
+        with self.sync.lock:
+            state = self.sync.repos.get(repo_id)
+            if state is not None:
+                self._hide(state, snapshot)
+
+    def _hide(self, state: _Repo, snapshot: str) -> None:
+        """Take the name from the generation that it shows."""
+        generation = state.shown.pop(snapshot, None)
+        if generation is not None:
+            publication, published = state.kept[generation]
+            state.kept[generation] = (publication, replace(published, hidden_at=self._clock.time()))
 
     async def retire(self, repo_id: str, *, generation: int) -> None:
         with self.sync.lock:

@@ -37,10 +37,14 @@ class MemoryRepository:
         self.head = ""
         self._tree: dict[str, _Entry] = {}
         self._revisions: dict[str, dict[str, _Entry]] = {}
+        self._written: dict[str, int] = {}
+        self._writes = 0
 
     def write(self, path: str, data: bytes, *, mode: int = 0o100644) -> None:
         """Put a regular file into the working tree."""
         self._tree[path] = _Entry("file", mode, data)
+        self._writes += 1
+        self._written[path] = self._writes
 
     def link(self, path: str, target: str) -> None:
         """Put a symbolic link into the working tree; nothing follows it."""
@@ -68,12 +72,21 @@ class MemoryRepository:
 
         :raises NotFound: no such revision
         """
-        if revision is None:
-            return self._tree
-        found = self._revisions.get(self.head if revision == "HEAD" else revision)
-        if found is None:
+        return self._tree if revision is None else self._revisions[self.resolve(revision)]
+
+    def resolve(self, revision: str) -> str:
+        """The id of a revision (its id, or "HEAD").
+
+        :raises NotFound: no such revision
+        """
+        found = self.head if revision == "HEAD" else revision
+        if found not in self._revisions:
             raise NotFound(f"{self.root} has no revision {revision!r}")
         return found
+
+    def written(self, path: str) -> int:
+        """A number that each ``write`` of the path changes; 0 for what was not written."""
+        return self._written.get(path, 0)
 
     def holds(self, path: str) -> bool:
         """Whether the absolute path names this root, a folder or a file of the working tree."""
@@ -102,10 +115,15 @@ class MemorySource:
         return SourceRepo(found.root, found.root, found.origin, found.head, found.branch, "folder")
 
     async def files(self, root: str, *, revision: str | None = None) -> list[SourceFile]:
-        return [
-            SourceFile(path, e.kind, e.mode, len(e.data) if e.kind == "file" else 0, 0, _blob_id(e) if revision else "")
-            for path, e in sorted(self._repository(root).tree(revision).items())
-        ]
+        repository = self._repository(root)
+        listed = []
+        for path, e in sorted(repository.tree(revision).items()):
+            size = len(e.data) if e.kind == "file" else 0
+            if revision is None:
+                listed.append(SourceFile(path, e.kind, e.mode, size, 0, inode=repository.written(path)))
+            else:
+                listed.append(SourceFile(path, e.kind, e.mode, size, 0, _blob_id(e)))
+        return listed
 
     async def read(
         self, root: str, paths: Sequence[str], *, revision: str | None = None, max_bytes: int | None = None
@@ -121,6 +139,9 @@ class MemorySource:
                 yield SourceBlob(path, None, "too_large")
             else:
                 yield SourceBlob(path, entry.data)
+
+    async def resolve(self, root: str, revision: str) -> str:
+        return self._repository(root).resolve(revision)
 
     async def diff(self, root: str, old: str, new: str) -> list[Change]:
         repository = self._repository(root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from codequay.ports.chunks import (
     ChunkRef,
@@ -18,9 +19,12 @@ from codequay.ports.chunks import (
 from codequay.ports.generations import GenerationState, Scope, StageResult, StoreIdentity
 from codequay.ports.spec import BuildContext
 
-from . import generations, reading, staging
+from . import generations, lookup, reading, staging
 from .connection import Hops, open_index, store_id
 from .defaults import Options
+
+if TYPE_CHECKING:
+    from codequay.ports.diagnose import Finding
 
 
 @asynccontextmanager
@@ -42,6 +46,11 @@ class SqliteChunks:
 
     async def ping(self) -> None:
         await self._hops.read(store_id)
+
+    async def diagnose(self) -> list[Finding]:
+        from . import diagnose
+
+        return await self._hops.run(self._hops.database.look, diagnose.chunks)
 
     async def identity(self) -> StoreIdentity:
         return await self._hops.run(self.sync.identity)
@@ -66,8 +75,11 @@ class SqliteChunks:
     async def purge(self, repo_id: str) -> None:
         await self._hops.write(generations.purge, repo_id)
 
+    async def reclaim(self) -> int:
+        return await self._hops.reclaim()
+
     async def get(self, refs: Sequence[ChunkRef], *, scope: Scope) -> list[PlacedChunk | None]:
-        return await self._hops.read(reading.get, refs, scope)
+        return await self._hops.read(lookup.get, refs, scope, self.sync.held)
 
     async def of_file(self, files: Sequence[FileRef], *, scope: Scope) -> list[list[PlacedChunk] | None]:
         return await self._hops.read(reading.of_file, files, scope)

@@ -22,3 +22,6 @@ class SqliteConfig(BaseModel):
     """How much of a file each reader maps, in MB; 0 where mapping is not safe (network file systems)."""
     synchronous: Literal["normal", "full"] = "normal"
     """``full`` also syncs each commit to the disk, so that a power cut loses no acknowledged write."""
+    migrations: Literal["auto", "check", "off"] = "auto"
+    """A file of an older release is migrated when it is opened for writing; ``check`` refuses it until ``codequay
+    migrations --apply``; ``off`` uses it as it is, and what misses something fails."""

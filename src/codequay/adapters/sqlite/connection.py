@@ -8,22 +8,26 @@ not learn that the write was done. A read runs inside one transaction too: all i
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import sqlite3
 import threading
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import quote
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from codequay.ports.errors import Closed, Corrupt, FingerprintMismatch, NotFound, PermissionDenied
+from codequay.adapters._files import state_of
+from codequay.adapters._schema import Schema, version_now
+from codequay.ports.errors import Closed, NotFound, PermissionDenied, Unavailable
+from codequay.ports.failpoint import reach
 from codequay.ports.spec import BuildContext
 
 from .defaults import Options
-from .schema import APPLICATION_ID, INDEX, Schema
+from .errors import code_of, named
+from .files import Way, way_to_read, writable_uri
+from .schema import INDEX
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -33,9 +37,17 @@ PAGE_BYTES = 8192
 """Several pieces of text fit into a page; at 4096 bytes much of each would stay empty."""
 AUTOCHECKPOINT_PAGES = 8_000
 """64 MB of log between checkpoints: bulk loading copies a page once, and the log stays bounded."""
+RECLAIM_SHARE = 0.25
+"""Share of empty pages from which on the file is written anew; below it they are soon used again."""
+RECLAIM_PAGES = 128
+"""The same in pages: a megabyte."""
+LOG_PAUSE_S = 0.005
 READER_CACHE_KB = 4096
 """Readers map the file, so that their own cache holds little but inner pages."""
-_REINDEX = "index again: codequay index"
+READ_TRIES = 5
+"""A read that the file was changed under is tried again this often."""
+_NEEDS_FILES = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
+"""What says that ``-wal`` and ``-shm`` could not be made."""
 
 
 class Database:
@@ -45,48 +57,97 @@ class Database:
         self.path = path
         self._schema = schema
         self._options = options
-        self._readers: deque[sqlite3.Connection] = deque()
+        self._readers: deque[_Reader] = deque()
         self._turn = threading.Lock()
         self._closed = False
         self._writer: sqlite3.Connection | None = None
-        if readonly:
-            self._uri = _readable_uri(path)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._uri = _uri(path, "rw")
-            self._writer = self._open_writer()
+        self._version = 0
+        """Of the file, as the writer last saw it."""
+        self._way = Way(writable_uri(path))
         try:
-            self.read(self._check)
+            with self._naming():
+                self._open(readonly)
         except BaseException:
             self.close()
             raise
 
+    def _open(self, readonly: bool) -> None:
+        if readonly:
+            self._way = way_to_read(self.path)
+        else:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = self._open_writer()
+        try:
+            self._read(version_now)
+        except sqlite3.OperationalError as exc:
+            if not self._way.touching or code_of(exc) not in _NEEDS_FILES:
+                raise
+            self._way = way_to_read(self.path, touching=False)
+            self._read(version_now)
+
     def read(self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``fn(connection, ...)`` on one state of the file. Safe from any thread."""
         try:
-            connection = self._readers.pop()
-        except IndexError:
-            connection = self._open_reader()
-        try:
-            connection.execute("BEGIN")
-            result = fn(connection, *args, **kwargs)
-            connection.execute("COMMIT")
-        except BaseException:
-            # A connection that failed once is not trusted with the next read.
-            connection.close()
-            raise
-        self._readers.append(connection)
-        if self._closed:
-            self._close_readers()
-        return result
+            return self._read(fn, *args, **kwargs)
+        except Exception as exc:
+            error = self._named(exc)
+            if error is exc:
+                raise
+            raise error from exc
+
+    def _read(self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(READ_TRIES):
+            reader = self._take_reader()
+            connection = reader.connection
+            try:
+                connection.execute("BEGIN")
+                if version_now(connection) != reader.version:
+                    connection.close()
+                    continue
+                result = fn(connection, *args, **kwargs)
+                connection.execute("COMMIT")
+            except BaseException as exc:
+                # A connection that failed once is not trusted with the next read.
+                connection.close()
+                if isinstance(exc, Exception) and self._moved(reader.way):
+                    continue
+                raise
+            if self._moved(reader.way):
+                connection.close()
+                continue
+            self._readers.append(reader)
+            if self._closed:
+                self._close_readers()
+            return result
+        raise Unavailable(f"{self.path} changes faster than it can be read here", remedy="try again")
+
+    def _take_reader(self) -> _Reader:
+        if self._moved(self._way):
+            self._way = way_to_read(self.path)
+        while self._readers:
+            with suppress(IndexError):
+                reader = self._readers.pop()
+                if reader.way is self._way:
+                    return reader
+                reader.connection.close()
+        return self._open_reader(self._way)
+
+    def _moved(self, way: Way) -> bool:
+        """Whether somebody has written to a file that was opened as one that stays."""
+        return way.still is not None and way.still != state_of(self.path)
 
     def write(self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``fn(connection, ...)`` in one transaction that is applied whole or not at all."""
-        with self._turn:
+        """Run ``fn(connection, ...)`` in one transaction that is applied whole or not at all.
+
+        :raises LockBusy: another process holds its transaction for longer than ``busy_timeout``
+        """
+        with self._turn, self._naming():
             connection = self._writing()
             connection.execute("BEGIN IMMEDIATE")
             try:
+                self._follow(connection)
                 result = fn(connection, *args, **kwargs)
+                reach("sqlite.commit")
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
@@ -94,14 +155,41 @@ class Database:
                 raise
             return result
 
+    def look(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``fn(connection)`` on a connection of its own and without a transaction: where pages are damaged, even
+        the end of a transaction fails."""
+        with self._naming(), closing(self._open_reader(self._way).connection) as connection:
+            return fn(connection)
+
+    def reclaim(self) -> int:
+        """Write the file anew when much of it is empty; bytes given back.
+
+        The copy is made on the disk, beside the file's own temporary files, and goes through the log: readers go on.
+
+        :raises LockBusy: another process writes
+        """
+        with self._turn, self._naming():
+            self._writing()
+            with closing(self._connect(writable_uri(self.path))) as connection:
+                pages, empty = _pages(connection)
+                if empty < max(RECLAIM_PAGES, RECLAIM_SHARE * pages):
+                    return 0
+                connection.execute("PRAGMA temp_store=FILE")
+                connection.execute("VACUUM")
+                given_back = (pages - _pages(connection)[0]) * PAGE_BYTES
+        self.checkpoint()
+        return given_back
+
     def checkpoint(self) -> None:
         """Move the log into the file and sync it. Readers of an old state keep the rest of it in the log."""
-        with self._turn:
+        with self._turn, self._naming():
             connection = self._writing()
             connection.execute("PRAGMA busy_timeout=0")
             try:
-                with suppress(sqlite3.OperationalError):
-                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.OperationalError as exc:
+                if code_of(exc) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    raise
             finally:
                 connection.execute(f"PRAGMA busy_timeout={round(self._options.busy_timeout * 1000)}")
 
@@ -113,10 +201,23 @@ class Database:
                 self._writer.close()
                 self._writer = None
 
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as exc:
+            error = self._named(exc)
+            if error is exc:
+                raise
+            raise error from exc
+
+    def _named(self, exc: Exception) -> Exception:
+        return named(exc, self.path, self._schema.rebuild)
+
     def _close_readers(self) -> None:
         while self._readers:
             with suppress(IndexError):
-                self._readers.pop().close()
+                self._readers.pop().connection.close()
 
     def _writing(self) -> sqlite3.Connection:
         if self._closed:
@@ -135,73 +236,106 @@ class Database:
             cached_statements=256,
         )
 
-    def _open_reader(self) -> sqlite3.Connection:
+    def _open_reader(self, way: Way) -> _Reader:
         if self._closed:
             raise Closed(f"{self.path} is closed")
-        connection = self._connect(self._uri)
+        connection = self._connect(way.uri)
         try:
-            connection.execute("PRAGMA query_only=ON")
-            connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KB}")
-            connection.execute(f"PRAGMA mmap_size={self._options.mmap_mb * 1024 * 1024}")
             connection.execute("PRAGMA temp_store=MEMORY")
+            version = self._schema.version_of(connection, self.path)
+            if not version:
+                raise NotFound(f"{self.path} is empty", remedy="index again: codequay index")
+            self._schema.check_newer(connection, self.path, version, write=False)
+            if self._options.migrations != "off":
+                self._schema.read_older(connection, self.path, version)
+            connection.execute("PRAGMA query_only=ON")
+            connection.execute("PRAGMA cell_size_check=ON")
+            connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KB}")
+            if way.still is None:  # a page that is mapped and then cut off would end the process
+                connection.execute(f"PRAGMA mmap_size={self._options.mmap_mb * 1024 * 1024}")
         except BaseException:
             connection.close()
             raise
-        return connection
+        return _Reader(connection, way, version)
 
     def _open_writer(self) -> sqlite3.Connection:
-        connection = self._connect(_uri(self.path, "rwc"))
+        connection = self._connect(writable_uri(self.path, create=True))
         try:
             connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
-            if connection.execute("PRAGMA schema_version").fetchone()[0]:
-                self._check(connection)
-            connection.execute("PRAGMA journal_mode=WAL")
+            self._admit(connection)
+            self._keep_log(connection)
             connection.execute(f"PRAGMA synchronous={self._options.synchronous}")
             connection.execute(f"PRAGMA cache_size=-{self._options.cache_mb * 1024}")
             connection.execute(f"PRAGMA wal_autocheckpoint={AUTOCHECKPOINT_PAGES}")
             connection.execute("PRAGMA temp_store=MEMORY")
+            connection.execute("PRAGMA cell_size_check=ON")
             connection.execute("PRAGMA secure_delete=OFF")
-            connection.execute("BEGIN IMMEDIATE")
-            if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-                self._create(connection)
-            connection.execute("COMMIT")
+            if self._version < self._schema.version and (not self._version or self._options.migrations == "auto"):
+                connection.execute("BEGIN IMMEDIATE")
+                self._bring_forward(connection)
+                reach("sqlite.commit")
+                connection.execute("COMMIT")
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _create(self, connection: sqlite3.Connection) -> None:
-        for statement in self._schema.script.split(";"):
-            connection.execute(statement)
-        connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
-        connection.executemany(
-            "INSERT INTO meta VALUES (?, ?)",
-            [("schema_version", str(self._schema.version)), ("store_id", secrets.token_hex(16))],
-        )
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={self._schema.version}")
+    def _keep_log(self, connection: sqlite3.Connection) -> None:
+        """Switch a new file to WAL. When two processes do so at once SQLite answers busy without waiting."""
+        deadline = time.monotonic() + self._options.busy_timeout
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as exc:
+                if code_of(exc) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+            time.sleep(LOG_PAUSE_S)
 
-    def _check(self, connection: sqlite3.Connection) -> None:
-        if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-            raise NotFound(f"{self.path} is empty", remedy=_REINDEX)
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        if application != APPLICATION_ID:
-            raise Corrupt(
-                f"{self.path} is a database of another program", remedy="move it away and index again: codequay index"
-            )
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != self._schema.version:
-            upgrade = "upgrade codequay, or " if version > self._schema.version else ""
-            raise FingerprintMismatch(
-                f"{self.path} has schema {version}; this release reads {self._schema.version}",
-                remedy=f"{upgrade}delete the file and {_REINDEX}",
-                details={"found": version, "expected": self._schema.version},
-            )
+    def _admit(self, connection: sqlite3.Connection) -> None:
+        """Look at the file's version.
+
+        :raises FingerprintMismatch: it may not be written by this release, or not before it is migrated
+        """
+        self._version = self._schema.version_of(connection, self.path)
+        self._schema.check_newer(connection, self.path, self._version, write=True)
+        if 0 < self._version < self._schema.version and self._options.migrations == "check":
+            raise self._schema.too_old(self.path, self._version)
+
+    def _bring_forward(self, connection: sqlite3.Connection) -> None:
+        """Make the tables, or migrate those that are there; another process may have done it meanwhile."""
+        self._admit(connection)
+        if not self._version:
+            self._schema.create(connection)
+            connection.execute("INSERT INTO meta VALUES ('store_id', ?)", (secrets.token_hex(16),))
+        elif self._version < self._schema.version:
+            self._schema.migrate(connection, self._version)
+        self._version = version_now(connection)
+
+    def _follow(self, connection: sqlite3.Connection) -> None:
+        """Look again when another process has migrated the file since it was opened."""
+        if version_now(connection) != self._version:
+            self._admit(connection)
+
+
+class _Reader(NamedTuple):
+    """A reading connection, the way it was opened, and the version it was made ready for."""
+
+    connection: sqlite3.Connection
+    way: Way
+    version: int
 
 
 def store_id(connection: sqlite3.Connection) -> str:
     """The random id that the file was given when it was made."""
     return str(connection.execute("SELECT value FROM meta WHERE key='store_id'").fetchone()[0])
+
+
+def _pages(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Pages of the file, and how many of them are empty."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (empty,) = connection.execute("PRAGMA freelist_count").fetchone()
+    return pages, empty
 
 
 class Hops:
@@ -224,6 +358,11 @@ class Hops:
 
     async def read(self, fn: Callable[..., T], *args: Any) -> T:
         return await self.run(self.database.read, fn, *args)
+
+    async def reclaim(self) -> int:
+        """``database.reclaim`` on a thread, in turn with the writes."""
+        async with self._turn:
+            return await self.run(self.database.reclaim)
 
     def _write_durably(self, fn: Callable[..., T], *args: Any) -> T:
         result = self.database.write(fn, *args)
@@ -249,41 +388,3 @@ async def open_database(name: str, schema: Schema, options: Options, ctx: BuildC
         yield Hops(database, ctx)
     finally:
         await ctx.run_sync(database.close)
-
-
-def _uri(path: Path, mode: str) -> str:
-    return f"file:{quote(os.fspath(path.absolute()))}?mode={mode}"
-
-
-def _readable_uri(path: Path) -> str:
-    """How to open the file without changing it.
-
-    A file in WAL mode needs ``-wal`` and ``-shm`` beside it. Where the folder is writable a read-write connection
-    with ``query_only`` makes them and takes them away again. Elsewhere ``mode=ro`` works if they are there. When
-    they are not, nobody can be writing either and the file is whole: ``immutable``.
-    """
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        size = 0
-    if not size:
-        raise NotFound(f"there is no index at {path}", remedy=_REINDEX)
-    if not os.access(path, os.R_OK):
-        raise PermissionDenied(f"{path} may not be read", remedy="check its owner and mode")
-    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-        return _uri(path, "rw")
-    uri = _uri(path, "ro")
-    probe = sqlite3.connect(uri, uri=True, isolation_level=None)
-    try:
-        probe.execute("SELECT 1 FROM sqlite_master LIMIT 1")
-        return uri
-    except sqlite3.OperationalError as exc:
-        log = path.with_name(path.name + "-wal")
-        if log.exists() and log.stat().st_size:
-            raise PermissionDenied(
-                f"{path} has an unfinished log, which a read-only folder does not let us read",
-                remedy="open it once where its folder is writable: codequay status",
-            ) from exc
-        return _uri(path, "ro") + "&immutable=1"
-    finally:
-        probe.close()

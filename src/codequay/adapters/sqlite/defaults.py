@@ -19,6 +19,9 @@ class Options(Protocol):
     @property
     def synchronous(self) -> str: ...
 
+    @property
+    def migrations(self) -> str: ...
+
 
 @dataclass(frozen=True, slots=True)
 class SqliteDefaults:
@@ -28,3 +31,4 @@ class SqliteDefaults:
     cache_mb: int = 32
     mmap_mb: int = 256
     synchronous: str = "normal"
+    migrations: str = "auto"

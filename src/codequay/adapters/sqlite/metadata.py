@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codequay.ports.errors import Conflict, FailedPrecondition, NotFound
 from codequay.ports.generations import StoreIdentity
@@ -27,14 +27,22 @@ from codequay.ports.spec import BuildContext, Clock
 
 from .connection import Database, Hops, open_index, store_id
 from .defaults import Options
-from .schema import INDEX
+from .errors import Damaged
 
-FINGERPRINT = f"sqlite-metadata-{INDEX.version}"
+if TYPE_CHECKING:
+    from codequay.ports.diagnose import Finding
+
+FINGERPRINT = "sqlite-metadata-1"
 
 _PUBLISHED = (
     "SELECT p.repo_id, p.generation, p.snapshot, p.revision, p.dirty, p.files, p.chunks, p.bytes, p.published_at,"
-    " p.stores, p.skipped FROM publication p"
+    " p.stores, p.skipped, p.hidden_at FROM publication p"
 )
+_SHOWN = _PUBLISHED.replace(
+    "FROM publication p",
+    "FROM shown s LEFT JOIN publication p ON p.repo_id = s.repo_id AND p.generation = s.generation",
+)
+_COLUMNS = "repo_id, generation, base, snapshot, revision, dirty, files, chunks, bytes, published_at, stores, skipped"
 
 
 @asynccontextmanager
@@ -62,6 +70,9 @@ class MetadataReads:
     def published(self, repo_ids: Sequence[str] | None = None, *, snapshot: str = WORKTREE) -> list[Published]:
         return self._read(_shown, repo_ids, snapshot)
 
+    def snapshots(self, repo_ids: Sequence[str] | None = None) -> list[Published]:
+        return self._read(_snapshots, repo_ids)
+
 
 class SqliteMetadata:
     """``MetadataStore`` over the file of the chunks. Each call is one hop and one transaction."""
@@ -74,6 +85,11 @@ class SqliteMetadata:
     async def ping(self) -> None:
         await self._hops.read(store_id)
 
+    async def diagnose(self) -> list[Finding]:
+        from . import diagnose
+
+        return await self._hops.run(self._hops.database.look, diagnose.metadata)
+
     async def identity(self) -> StoreIdentity:
         return await self._hops.run(self.sync.identity)
 
@@ -83,8 +99,8 @@ class SqliteMetadata:
     async def scan(self, *, after: str | None = None, limit: int = 1000) -> RepoPage:
         return await self._hops.read(_scan, after, limit)
 
-    async def open_generation(self, repo_id: str, *, base: int | None) -> int:
-        return await self._hops.write(_open_generation, repo_id, base)
+    async def open_generation(self, repo_id: str, *, base: int | None, above: int = 0) -> int:
+        return await self._hops.write(_open_generation, repo_id, base, above)
 
     async def publish(self, publication: Publication) -> Published:
         return await self._hops.write(_publish, publication, self._clock.time())
@@ -92,8 +108,14 @@ class SqliteMetadata:
     async def published(self, repo_ids: Sequence[str] | None = None, *, snapshot: str = WORKTREE) -> list[Published]:
         return await self._hops.read(_shown, repo_ids, snapshot)
 
+    async def snapshots(self, repo_ids: Sequence[str] | None = None) -> list[Published]:
+        return await self._hops.read(_snapshots, repo_ids)
+
     async def history(self, repo_id: str) -> list[Published]:
         return await self._hops.read(_history, repo_id)
+
+    async def forget(self, repo_id: str, *, snapshot: str) -> None:
+        await self._hops.write(_hide, repo_id, snapshot, self._clock.time())
 
     async def retire(self, repo_id: str, *, generation: int) -> None:
         await self._hops.write(_retire, repo_id, generation)
@@ -132,16 +154,16 @@ def _current(connection: sqlite3.Connection, repo_id: str) -> int | None:
     return newest
 
 
-def _open_generation(connection: sqlite3.Connection, repo_id: str, base: int | None) -> int:
+def _open_generation(connection: sqlite3.Connection, repo_id: str, base: int | None, above: int) -> int:
     if not connection.execute("SELECT 1 FROM repository WHERE repo_id = ?", (repo_id,)).fetchone():
         raise NotFound(f"repository {repo_id!r} is unknown")
     current = _current(connection, repo_id)
     if base != current:
         raise Conflict(f"generation {current} of {repo_id!r} is published now, not {base}")
     connection.execute(
-        "INSERT INTO counter (repo_id, last, opened) VALUES (?, 1, 1) ON CONFLICT (repo_id) DO UPDATE"
-        " SET last = last + 1, opened = last + 1",
-        (repo_id,),
+        "INSERT INTO counter (repo_id, last, opened) VALUES (:repo, :above + 1, :above + 1) ON CONFLICT (repo_id)"
+        " DO UPDATE SET last = max(last, :above) + 1, opened = max(last, :above) + 1",
+        {"repo": repo_id, "above": above},
     )
     opened: int = connection.execute("SELECT last FROM counter WHERE repo_id = ?", (repo_id,)).fetchone()[0]
     return opened
@@ -157,7 +179,7 @@ def _publish(connection: sqlite3.Connection, publication: Publication, now: floa
         json.dumps(dict(sorted(Counter(file.reason for file in skipped.values()).items()))),
     )  # fmt: skip
     earlier = connection.execute(
-        "SELECT * FROM publication WHERE repo_id = ? AND generation = ?", (repo_id, generation)
+        f"SELECT {_COLUMNS} FROM publication WHERE repo_id = ? AND generation = ?", (repo_id, generation)
     ).fetchone()
     if earlier is not None:
         if earlier[:9] + earlier[10:] != row[:9] + row[10:]:
@@ -170,45 +192,54 @@ def _publish(connection: sqlite3.Connection, publication: Publication, now: floa
     if current != publication.base:
         raise Conflict(f"generation {current} of {repo_id!r} is published now, not {publication.base}")
     if publication.fence is not None:
-        _check_fence(connection, repo_id, publication.fence)
-    connection.execute(f"INSERT INTO publication VALUES ({', '.join('?' * len(row))})", row)
+        _raise_fence(connection, repo_id, publication.fence)
+    connection.execute(f"INSERT INTO publication ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
     connection.executemany(
         "INSERT INTO skipped VALUES (?, ?, ?, ?, ?)",
         [(repo_id, generation, file[0], file[1], file[2]) for file in skipped.values()],
     )
-    connection.execute(
-        "INSERT INTO shown VALUES (?, ?, ?)"
-        " ON CONFLICT (repo_id, snapshot) DO UPDATE SET generation = excluded.generation",
-        (repo_id, publication.snapshot, generation),
-    )
+    _hide(connection, repo_id, publication.snapshot, now)
+    connection.execute("INSERT INTO shown VALUES (?, ?, ?)", (repo_id, publication.snapshot, generation))
     connection.execute("UPDATE counter SET opened = NULL WHERE repo_id = ?", (repo_id,))
     return _one(connection, repo_id, generation)
 
 
-def _check_fence(connection: sqlite3.Connection, repo_id: str, fence: Fence) -> None:
+def _raise_fence(connection: sqlite3.Connection, repo_id: str, fence: Fence) -> None:
     """Refuse a fence below the last one of the same lock, else remember it. A lock without fences tells nothing."""
-    row = connection.execute("SELECT adapter, store_id, fence FROM fence WHERE repo_id = ?", (repo_id,)).fetchone()
-    same = row is not None and row[:2] == (fence.adapter, fence.store_id)
-    if same and row[2] is not None and (fence.fence is None or fence.fence < row[2]):
-        if fence.fence is None:
-            return
-        raise Conflict(f"the lease with fence {fence.fence} of {repo_id!r} was overtaken by fence {row[2]}")
-    connection.execute(
-        "INSERT INTO fence VALUES (?, ?, ?, ?) ON CONFLICT (repo_id) DO UPDATE"
-        " SET adapter = excluded.adapter, store_id = excluded.store_id, fence = excluded.fence",
-        (repo_id, fence.adapter, fence.store_id, fence.fence),
-    )
+    if fence.fence is None:
+        return
+    lock = (repo_id, fence.adapter, fence.store_id)
+    row = connection.execute(
+        "SELECT fence FROM fence WHERE repo_id = ? AND adapter = ? AND store_id = ?", lock
+    ).fetchone()
+    if row is not None and fence.fence < row[0]:
+        raise Conflict(f"the lease with fence {fence.fence} of {repo_id!r} was overtaken by fence {row[0]}")
+    connection.execute("INSERT OR REPLACE INTO fence VALUES (?, ?, ?, ?)", (*lock, fence.fence))
+
+
+def _whole(rows: Sequence[Sequence[Any]]) -> list[Published]:
+    """The publications that names show.
+
+    :raises Damaged: a name shows one that is not there
+    """
+    if any(row[0] is None for row in rows):
+        raise Damaged("a name shows a generation that is not there")
+    return [_published(row) for row in rows]
 
 
 def _shown(connection: sqlite3.Connection, repo_ids: Sequence[str] | None, snapshot: str) -> list[Published]:
-    sql = f"{_PUBLISHED} JOIN shown s USING (repo_id, generation) WHERE s.snapshot = ?"
     if repo_ids is None:
-        return [_published(row) for row in connection.execute(f"{sql} ORDER BY p.repo_id", (snapshot,))]
-    found = (
-        connection.execute(f"{sql} AND s.repo_id = ?", (snapshot, repo_id)).fetchone()
-        for repo_id in sorted(set(repo_ids))
-    )
-    return [_published(row) for row in found if row is not None]
+        sql = f"{_SHOWN} WHERE s.snapshot = ? ORDER BY s.repo_id"
+        return _whole(connection.execute(sql, (snapshot,)).fetchall())
+    sql = f"{_SHOWN} WHERE s.snapshot = ? AND s.repo_id = ?"
+    found = (connection.execute(sql, (snapshot, repo_id)).fetchone() for repo_id in sorted(set(repo_ids)))
+    return _whole([row for row in found if row is not None])
+
+
+def _snapshots(connection: sqlite3.Connection, repo_ids: Sequence[str] | None) -> list[Published]:
+    rows = connection.execute(f"{_SHOWN} ORDER BY s.repo_id, s.snapshot").fetchall()
+    wanted = None if repo_ids is None else set(repo_ids)
+    return [one for one in _whole(rows) if wanted is None or one.repo_id in wanted]
 
 
 def _one(connection: sqlite3.Connection, repo_id: str, generation: int) -> Published:
@@ -222,13 +253,24 @@ def _history(connection: sqlite3.Connection, repo_id: str) -> list[Published]:
 
 
 def _published(row: Sequence[Any]) -> Published:
-    values = (*row[:9], _records(row[9]), json.loads(row[10]))
+    values = (*row[:9], _records(row[9]), json.loads(row[10]), row[11])
     return Published(*values)
 
 
 @lru_cache(maxsize=64)
 def _records(stores: str) -> tuple[StoreRecord, ...]:
     return tuple(StoreRecord(*record) for record in json.loads(stores))
+
+
+def _hide(connection: sqlite3.Connection, repo_id: str, snapshot: str, now: float) -> None:
+    """Take the name from the generation that it shows."""
+    name = (repo_id, snapshot)
+    connection.execute(
+        "UPDATE publication SET hidden_at = ? WHERE repo_id = ?"
+        " AND generation = (SELECT generation FROM shown WHERE repo_id = ? AND snapshot = ?)",
+        (now, repo_id, *name),
+    )
+    connection.execute("DELETE FROM shown WHERE repo_id = ? AND snapshot = ?", name)
 
 
 def _retire(connection: sqlite3.Connection, repo_id: str, generation: int) -> None:

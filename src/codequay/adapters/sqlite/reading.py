@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections import defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from codequay.ports.chunks import (
     CLASS_KINDS,
     FUNCTION_KINDS,
-    Chunk,
     ChunkRef,
     ChunkStats,
-    Definition,
     DefinitionHit,
     FilePage,
     FileRef,
@@ -25,29 +21,18 @@ from codequay.ports.chunks import (
 )
 from codequay.ports.generations import GenerationState, Scope, StoreIdentity
 
-from . import generations
+from . import generations, lookup, rows
 from .connection import Database, store_id
+from .errors import Damaged
 from .generations import VISIBLE
-from .schema import INDEX, kind_name, pack_id, unpack_id
+from .schema import kind_name, pack_id, unpack_id
 
-FINGERPRINT = f"sqlite-chunks-{INDEX.version}"
-_KEYS_PER_STATEMENT = 200
+FINGERPRINT = "sqlite-chunks-1"
 
 _LIES = f"p.repo = :repo AND p.path = :path AND {VISIBLE}"
 
-_CHUNK = (
-    "k.key, c.blob, ifnull(k.language, c.language), k.start_byte, k.end_byte, k.start_line, k.end_line, k.kind,"
-    " k.symbol, k.hash, k.definition, k.definitions, k.piece, k.offset, k.size"
-)
-"""The columns that ``_Inflated.chunk`` takes."""
-
-ONE = (
-    f"SELECT {_CHUNK}, t.data FROM placement p CROSS JOIN content c ON c.id = p.content"
-    " CROSS JOIN chunk k ON k.id >= c.chunk AND k.id < c.chunk + c.chunks AND k.key = :key"
-    f" CROSS JOIN piece t ON t.id = k.piece WHERE {_LIES}"
-)
 COVERING = (
-    f"SELECT {_CHUNK}, t.data FROM placement p CROSS JOIN content c ON c.id = p.content"
+    f"SELECT {rows.CHUNK} FROM placement p CROSS JOIN content c ON c.id = p.content"
     " CROSS JOIN chunk k ON k.content = c.id AND k.start_line <= :line AND k.end_line >= :line"
     f" CROSS JOIN piece t ON t.id = k.piece WHERE {_LIES}"
 )
@@ -56,7 +41,7 @@ FILE = (
     f" CROSS JOIN content c ON c.id = p.content WHERE {_LIES}"
 )
 _OF_FILE = (
-    f"SELECT {_CHUNK}, t.data FROM chunk k CROSS JOIN content c ON c.id = k.content"
+    f"SELECT {rows.CHUNK} FROM chunk k CROSS JOIN content c ON c.id = k.content"
     " CROSS JOIN piece t ON t.id = k.piece WHERE k.id >= ? AND k.id < ? ORDER BY k.id"
 )
 DEFINED = (
@@ -72,13 +57,6 @@ _STATS = (
     "SELECT count(*), ifnull(sum(c.chunks), 0), ifnull(sum(c.bytes), 0) FROM placement p"
     f" CROSS JOIN content c ON c.id = p.content WHERE p.repo = :repo AND {VISIBLE}"
 )
-_DEFINITIONS = "SELECT name, kind, line FROM definition WHERE id >= ? AND id < ? ORDER BY id"
-_DEFINITIONS_OF = (
-    "WITH span(first, after) AS (VALUES {}) SELECT d.id, d.name, d.kind, d.line FROM span"
-    " CROSS JOIN definition d ON d.id >= span.first AND d.id < span.after"
-)
-INFLATED_PIECES = 256
-"""Pieces of text kept inflated, under 2 MB: questions that follow each other often show the same chunks."""
 
 
 class ChunkReads:
@@ -86,6 +64,7 @@ class ChunkReads:
 
     def __init__(self, database: Database) -> None:
         self._read = database.read
+        self.held: lookup.Held = {}
 
     def identity(self) -> StoreIdentity:
         return StoreIdentity(self._read(store_id), FINGERPRINT)
@@ -94,7 +73,7 @@ class ChunkReads:
         return self._read(generations.states, repo_id)
 
     def get(self, refs: Sequence[ChunkRef], *, scope: Scope) -> list[PlacedChunk | None]:
-        return self._read(get, refs, scope)
+        return self._read(lookup.get, refs, scope, self.held)
 
     def of_file(self, files: Sequence[FileRef], *, scope: Scope) -> list[list[PlacedChunk] | None]:
         return self._read(of_file, files, scope)
@@ -115,113 +94,9 @@ class ChunkReads:
         return self._read(stats, scope)
 
 
-class _Inflated:
-    """Rows -> chunks. The last piece is kept: neighbouring chunks mostly lie in one."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._piece = -1
-        self._text = b""
-
-    def chunk(self, row: Sequence[Any], definitions: tuple[Definition, ...] | None = None) -> Chunk:
-        (key, blob, language, start_byte, end_byte, start_line, end_line, kind, symbol, content_hash) = row[:10]
-        (definition, count, piece, offset, size, data) = row[10:]
-        if definitions is None:
-            definitions = self.definitions(definition, count) if count else ()
-        if symbol is None:
-            symbol = definitions[0].name
-        return Chunk(
-            unpack_id(key),
-            unpack_id(blob),
-            language,
-            start_byte,
-            end_byte,
-            start_line,
-            end_line,
-            self.text(piece, data)[offset : offset + size].decode(),
-            kind_name(kind),
-            symbol,
-            unpack_id(content_hash),
-            definitions,
-        )
-
-    def text(self, piece: int, data: bytes) -> bytes:
-        if piece != self._piece:
-            self._text = _inflate(data)
-            self._piece = piece
-        return self._text
-
-    def definitions(self, first: int, count: int) -> tuple[Definition, ...]:
-        rows = self._connection.execute(_DEFINITIONS, (first, first + count))
-        return tuple([Definition(name, kind_name(kind), line) for name, kind, line in rows])
-
-    def chunks(self, rows: Sequence[Sequence[Any]]) -> list[Chunk]:
-        """The chunks of several rows; their definitions are read together."""
-        spans = [(row[10], row[10] + row[11]) for row in rows if row[11]]
-        known: dict[int, Definition] = {}
-        for start in range(0, len(spans), _KEYS_PER_STATEMENT):
-            some = spans[start : start + _KEYS_PER_STATEMENT]
-            sql = _DEFINITIONS_OF.format(", ".join(["(?, ?)"] * len(some)))
-            for number, name, kind, line in self._connection.execute(sql, [end for span in some for end in span]):
-                known[number] = Definition(name, kind_name(kind), line)
-        return [self.chunk(row, tuple([known[i] for i in range(row[10], row[10] + row[11])])) for row in rows]
-
-
-@lru_cache(maxsize=INFLATED_PIECES)
-def _inflate(data: bytes) -> bytes:
-    """The text of a piece. Known by its bytes, for a piece's number may be used again."""
-    return zlib.decompress(data)
-
-
-def get(connection: sqlite3.Connection, refs: Sequence[ChunkRef], scope: Scope) -> list[PlacedChunk | None]:
-    repos = generations.resolve(connection, scope)
-    answer: list[PlacedChunk | None] = [None] * len(refs)
-    files: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    for i, ref in enumerate(refs):
-        files[ref[0], ref[1]].append(i)
-    inflated = _Inflated(connection)
-    alone: list[int] = []
-    rows: list[Sequence[Any]] = []
-    for (repo_id, path), places in files.items():
-        if repo_id not in repos:
-            continue
-        repo, generation = repos[repo_id]
-        where: dict[str, Any] = {"repo": repo, "path": path, "g": generation}
-        if len(places) == 1:
-            where["key"] = pack_id(refs[places[0]][2])
-            row = connection.execute(ONE, where).fetchone()
-            if row is not None:
-                alone += places
-                rows.append(row)
-            continue
-        by_id = _chunks_of(connection, where, [refs[i][2] for i in places], inflated)
-        for i in places:
-            chunk = by_id.get(refs[i][2])
-            if chunk is not None:
-                answer[i] = PlacedChunk(repo_id, path, chunk)
-    for i, chunk in zip(alone, inflated.chunks(rows), strict=True):
-        answer[i] = PlacedChunk(refs[i][0], refs[i][1], chunk)
-    return answer
-
-
-def _chunks_of(
-    connection: sqlite3.Connection, where: dict[str, Any], ids: Sequence[str], inflated: _Inflated
-) -> dict[str, Chunk]:
-    """Several chunks of one file by id: its range is read once for many of them."""
-    keys = [pack_id(chunk_id) for chunk_id in dict.fromkeys(ids)]
-    found: dict[str, Chunk] = {}
-    for start in range(0, len(keys), _KEYS_PER_STATEMENT):
-        some = {f"k{i}": key for i, key in enumerate(keys[start : start + _KEYS_PER_STATEMENT])}
-        sql = ONE.replace("k.key = :key", f"k.key IN ({', '.join(':' + name for name in some)})")
-        for row in connection.execute(sql, where | some):
-            chunk = inflated.chunk(row)
-            found[chunk.id] = chunk
-    return found
-
-
 def of_file(connection: sqlite3.Connection, files: Sequence[FileRef], scope: Scope) -> list[list[PlacedChunk] | None]:
     repos = generations.resolve(connection, scope)
-    inflated = _Inflated(connection)
+    inflated = rows.Inflated()
     answer: list[list[PlacedChunk] | None] = []
     for repo_id, path in files:
         repo, generation = repos.get(repo_id, (0, 0))
@@ -230,28 +105,32 @@ def of_file(connection: sqlite3.Connection, files: Sequence[FileRef], scope: Sco
             answer.append(None)
             continue
         first, count, first_definition, definitions = row
-        names = inflated.definitions(first_definition, definitions)
+        names = rows.definitions(connection, first_definition, definitions)
         placed = []
         for chunk in connection.execute(_OF_FILE, (first, first + count)):
             skip = chunk[10] - first_definition
-            placed.append(PlacedChunk(repo_id, path, inflated.chunk(chunk, names[skip : skip + chunk[11]])))
+            found = rows.chunk(chunk, inflated.text(chunk), names[skip : skip + chunk[11]])
+            placed.append(PlacedChunk(repo_id, path, found))
+        if len(placed) != count:
+            raise Damaged(f"{path} without all of its chunks")
         answer.append(placed)
     return answer
 
 
 def at(connection: sqlite3.Connection, locations: Sequence[Location], scope: Scope) -> list[PlacedChunk | None]:
     repos = generations.resolve(connection, scope)
-    inflated = _Inflated(connection)
+    inflated = rows.Inflated()
     answer: list[PlacedChunk | None] = []
     for repo_id, path, line in locations:
         repo, generation = repos.get(repo_id, (0, 0))
         where = {"repo": repo, "path": path, "g": generation, "line": line}
-        rows = connection.execute(COVERING, where).fetchall() if repo else []
-        if not rows:
+        covering = connection.execute(COVERING, where).fetchall() if repo else []
+        if not covering:
             answer.append(None)
             continue
-        row = rows[0] if len(rows) == 1 else min(rows, key=_preference)
-        answer.append(PlacedChunk(repo_id, path, inflated.chunk(row)))
+        row = covering[0] if len(covering) == 1 else min(covering, key=_preference)
+        names = rows.definitions(connection, *row[10:12])
+        answer.append(PlacedChunk(repo_id, path, rows.chunk(row, inflated.text(row), names)))
     return answer
 
 
@@ -287,10 +166,12 @@ def text(connection: sqlite3.Connection, blob_ids: Sequence[str]) -> list[str | 
             continue
         tiled, chunk, chunks, piece, pieces = row
         if tiled:
-            rows = connection.execute(
+            packed = connection.execute(
                 "SELECT data FROM piece WHERE id >= ? AND id < ? ORDER BY id", (piece, piece + pieces)
-            )
-            answer.append(b"".join([zlib.decompress(data) for (data,) in rows]).decode())
+            ).fetchall()
+            if len(packed) != pieces:
+                raise Damaged("a blob without all of its text")
+            answer.append(b"".join([zlib.decompress(data) for (data,) in packed]).decode())
         else:
             answer.append(_assemble(connection, chunk, chunks).decode())
     return answer
@@ -298,14 +179,14 @@ def text(connection: sqlite3.Connection, blob_ids: Sequence[str]) -> list[str | 
 
 def _assemble(connection: sqlite3.Connection, first: int, count: int) -> bytes:
     """A blob's text from chunks that overlap: each gives the bytes that are not covered yet."""
-    inflated = _Inflated(connection)
+    inflated = rows.Inflated()
     whole, covered = bytearray(), 0
     for start, piece, offset, size, data in connection.execute(
         "SELECT k.start_byte, k.piece, k.offset, k.size, t.data FROM chunk k CROSS JOIN piece t ON t.id = k.piece"
         " WHERE k.id >= ? AND k.id < ? ORDER BY k.id",
         (first, first + count),
     ):
-        whole += inflated.text(piece, data)[offset + max(covered - start, 0) : offset + size]
+        whole += inflated.piece(piece, data)[offset + max(covered - start, 0) : offset + size]
         covered = max(covered, start + size)
     return bytes(whole)
 

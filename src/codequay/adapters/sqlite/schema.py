@@ -14,7 +14,7 @@ Level 6 saves .02 and costs 5 ms/MB more; a preset dictionary saved .01 and cost
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from codequay.adapters._schema import Schema, Step
 
 APPLICATION_ID = 0x43515931
 """``CQY1``: marks our files for ``file(1)`` and for us."""
@@ -22,17 +22,46 @@ PIECE_BYTES = 4096
 """A piece is closed once it holds this many bytes of text."""
 ZLIB_LEVEL = 3
 
+_HIDDEN_AT = Step(
+    title="publications say since when no name shows them",
+    sql="""
+ALTER TABLE publication ADD COLUMN hidden_at REAL;
+UPDATE publication SET hidden_at = ifnull(
+    (SELECT n.published_at FROM publication n WHERE n.repo_id = publication.repo_id
+        AND n.snapshot = publication.snapshot AND n.generation > publication.generation ORDER BY n.generation LIMIT 1),
+    published_at)
+WHERE NOT EXISTS (
+    SELECT 1 FROM shown s WHERE s.repo_id = publication.repo_id AND s.generation = publication.generation);
+""",
+    readers=1,
+    writers=2,
+    views="""
+CREATE TEMP VIEW publication AS
+SELECT repo_id, generation, base, snapshot, revision, dirty, files, chunks, bytes, published_at, stores, skipped,
+    NULL AS hidden_at FROM main.publication;
+""",
+)
+"""A release of version 1 names no columns when it inserts."""
 
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """The tables of one file. A file with another ``version`` is refused."""
-
-    version: int
-    script: str
-
+_FENCES = Step(
+    title="the last fence of each lock, not of the last lock alone",
+    sql="""
+ALTER TABLE fence RENAME TO fence_of_last_lock;
+CREATE TABLE fence (
+    repo_id TEXT NOT NULL, adapter TEXT NOT NULL, store_id TEXT NOT NULL, fence INTEGER NOT NULL,
+    PRIMARY KEY (repo_id, adapter, store_id)
+) WITHOUT ROWID;
+INSERT INTO fence SELECT repo_id, adapter, store_id, fence FROM fence_of_last_lock WHERE fence IS NOT NULL;
+DROP TABLE fence_of_last_lock;
+""",
+    readers=1,
+    writers=3,
+    views="",
+)
+"""A release of version 1 or 2 upserts by repository alone."""
 
 INDEX = Schema(
-    version=1,
+    application_id=APPLICATION_ID,
     script="""
 CREATE TABLE repo (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, highest INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE generation (
@@ -87,11 +116,12 @@ CREATE TABLE skipped (
     PRIMARY KEY (repo_id, generation, path)
 ) WITHOUT ROWID;
 """,
+    steps=(_HIDDEN_AT, _FENCES),
 )
 """``codequay.db``: the chunk store's tables, then those of metadata."""
 
 CACHE = Schema(
-    version=1,
+    application_id=APPLICATION_ID,
     script="""
 CREATE TABLE entry (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL, expires REAL);
 CREATE INDEX idx_entry_expires ON entry (expires) WHERE expires IS NOT NULL;
@@ -114,7 +144,10 @@ def pack_kind(kind: str) -> int | str:
 
 
 def kind_name(stored: int | str) -> str:
-    return _KINDS[stored] if isinstance(stored, int) else stored
+    """A code that a newer release has added, or that is damaged, has no name here."""
+    if isinstance(stored, int):
+        return _KINDS[stored] if 0 <= stored < len(_KINDS) else f"kind {stored}"
+    return stored
 
 
 def pack_id(text: str) -> bytes | str:

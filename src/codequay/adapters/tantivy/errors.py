@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 from codequay.ports.errors import (
     Corrupt,
@@ -14,7 +15,13 @@ from codequay.ports.errors import (
     Verdict,
 )
 
-REBUILD = "remove the folder `lexical` inside `.codequay`, then run `codequay index`"
+REBUILD = "remove the folder `lexical` of the index (in `.codequay`, or where --data says), then run `codequay index`"
+
+
+def rebuild(folder: Path) -> str:
+    """The remedy where the folder is known."""
+    return f"remove the folder {folder}, then run `codequay index`"
+
 
 _MEANINGS: tuple[tuple[tuple[str, ...], type[PortError], str, str], ...] = (
     (
@@ -36,7 +43,10 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[PortError], str, str], ...] = (
         "free some space, then run `codequay index` again",
     ),
     (
-        ("Data corrupt", "DataCorruption", "DoesNotExist", "IncompatibleIndex", "malformed", "not a database"),
+        (
+            *("Data corrupt", "DataCorruption", "DoesNotExist", "IncompatibleIndex", "InvalidData", "UnexpectedEof"),
+            *("failed to fill whole buffer", "malformed", "not a database", "Could not decode", "can't decode byte"),
+        ),
         Corrupt,
         "the lexical index is damaged",
         REBUILD,
@@ -58,6 +68,8 @@ def classify(exc: BaseException) -> Verdict | None:
     if not isinstance(exc, (ValueError, RuntimeError, sqlite3.Error, OSError)):
         return None
     text = str(exc)
+    if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_SHMSIZE:
+        text = f"No space left beside the placements: {text}"
     for fragments, error, message, remedy in _MEANINGS:
         if any(fragment in text for fragment in fragments):
             return Verdict(error, f"{message}: {text}", remedy)

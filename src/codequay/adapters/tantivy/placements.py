@@ -8,24 +8,27 @@ documents must go stays in ``doomed`` until Tantivy has committed the deletion, 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import struct
 import threading
-import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from codequay.ports.errors import Conflict, Corrupt, FingerprintMismatch, NotFound, NotIndexed
+from codequay.adapters._files import State, state_of
+from codequay.adapters._schema import Schema, Step
+from codequay.ports.errors import Corrupt, FingerprintMismatch, NotFound
 from codequay.ports.generations import GenerationState, StoreIdentity
-from codequay.ports.lexical import LexFile, LexSpan
+from codequay.ports.lexical import LexSpan
 
-from .errors import REBUILD
+from .errors import REBUILD, rebuild
 
 ALIVE = 2**62
 """``died`` of a placement that no generation has removed."""
 
-_SCHEMA = """
+SCHEMA = Schema(
+    script="""
 create table store(id text not null, fingerprint text not null, syncs integer not null);
 create table repo(id integer primary key autoincrement, name text not null unique, highest integer not null);
 create table generation(repo integer not null, generation integer not null, sealed integer not null,
@@ -36,9 +39,18 @@ create table placement(slot integer primary key autoincrement, repo integer not 
 create index placement_path on placement(repo, path, born);
 create index placement_blob on placement(blob);
 create table doomed(slot integer primary key);
-"""
-_UNSHOWN = """not exists(select 1 from generation g
-    where g.repo = placement.repo and g.generation >= placement.born and g.generation < placement.died)"""
+""",
+    steps=(
+        Step(
+            title="the files of recent small changes, so that their segments can be put together",
+            sql="create table recent(slot integer primary key, prepared blob not null);",
+            readers=1,
+            writers=1,
+            views="",
+        ),
+    ),
+    rebuild=REBUILD,
+)
 _SPAN = struct.Struct("<16sII")
 
 
@@ -55,10 +67,13 @@ class Slot(NamedTuple):
 
     def span(self, ordinal: int) -> tuple[str, int, int]:
         """Id, first and last line of the placement's chunk."""
-        if isinstance(self.spans, bytes):
-            chunk_id, start, end = _SPAN.unpack_from(self.spans, ordinal * _SPAN.size)
-            return chunk_id.hex(), start, end
-        name, first, last = json.loads(self.spans)[ordinal]
+        try:
+            if isinstance(self.spans, bytes):
+                chunk_id, start, end = _SPAN.unpack_from(self.spans, ordinal * _SPAN.size)
+                return chunk_id.hex(), start, end
+            name, first, last = json.loads(self.spans)[ordinal]
+        except (struct.error, ValueError, LookupError, TypeError) as exc:
+            raise Corrupt(f"the placement of {self.path!r} is damaged", remedy=REBUILD) from exc
         return name, first, last
 
 
@@ -75,7 +90,13 @@ def pack(spans: Sequence[LexSpan]) -> bytes | str:
 
 def connect(path: Path, *, readonly: bool, timeout: float) -> sqlite3.Connection:
     """A connection; where the folder cannot be written, SQLite reads the file as immutable."""
+    return connect_still(path, readonly=readonly, timeout=timeout)[0]
+
+
+def connect_still(path: Path, *, readonly: bool, timeout: float) -> tuple[sqlite3.Connection, State | None]:
+    """A connection, and the state in which the file is immutable to it: what it reads counts only while that stays."""
     uri = path.absolute().as_uri()
+    still: State | None = None
     connection = sqlite3.connect(
         f"{uri}?mode={'ro' if readonly else 'rwc'}",
         uri=True,
@@ -93,23 +114,31 @@ def connect(path: Path, *, readonly: bool, timeout: float) -> sqlite3.Connection
         connection.close()
         if not readonly or not isinstance(exc, sqlite3.OperationalError):
             raise
-        log = path.with_name(path.name + "-wal")
-        if log.exists() and log.stat().st_size:
+        still = state_of(path)
+        if still.log:
             raise
         connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
-    return connection
+    connection.execute("pragma cell_size_check=on")
+    return connection, still
 
 
 def create(path: Path, fingerprint: str, timeout: float, make_indexes: Callable[[], None]) -> None:
-    """Make the store unless it is there. The sidecar comes last, so half a store counts as none."""
+    """Make the store unless it is there, else bring its tables forward. The sidecar comes last, so half a store
+    counts as none.
+
+    :raises FingerprintMismatch: a newer release has migrated the tables, and this one may not write them
+    """
     connection = connect(path, readonly=False, timeout=timeout)
     try:
         connection.execute("begin immediate")
-        if connection.execute("select 1 from sqlite_master where name = 'store'").fetchone() is None:
+        version = SCHEMA.version_of(connection, path)
+        SCHEMA.check_newer(connection, path, version, write=True)
+        if not version:
             make_indexes()
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute("insert into store values(?, ?, 0)", (uuid.uuid4().hex, fingerprint))
+            SCHEMA.create(connection)
+            connection.execute("insert into store values(?, ?, 0)", (os.urandom(16).hex(), fingerprint))
+        elif version < SCHEMA.version:
+            SCHEMA.migrate(connection, version)
         connection.execute("commit")
     finally:
         connection.close()
@@ -122,18 +151,24 @@ class Reader:
         if not path.exists():
             raise NotFound(f"there is no lexical index at {path.parent}", remedy="codequay index PATH")
         self._lock = threading.RLock()
-        self._connection = connect(path, readonly=readonly, timeout=timeout)
+        self._path = path
+        self._timeout = timeout
+        self._openings = 0
+        self._connection, self._still = connect_still(path, readonly=readonly, timeout=timeout)
         try:
-            if self._one("select 1 from sqlite_master where name = 'store'") is None:
+            version = SCHEMA.version_of(self._connection, path)
+            if not version:
                 raise NotFound(f"there is no lexical index at {path.parent}", remedy="codequay index PATH")
+            SCHEMA.check_newer(self._connection, path, version, write=False)
+            SCHEMA.read_older(self._connection, path, version)
             store = self._one("select id, fingerprint from store")
             if store is None:
-                raise Corrupt(f"{path} names no store", remedy=REBUILD)
+                raise Corrupt(f"{path} names no store", remedy=rebuild(path.parent))
             self.identity = StoreIdentity(str(store[0]), str(store[1]))
             if self.identity.fingerprint != fingerprint:
                 raise FingerprintMismatch(
                     f"the lexical index at {path.parent} was built with {self.identity.fingerprint}, not {fingerprint}",
-                    remedy=REBUILD,
+                    remedy=rebuild(path.parent),
                 )
         except BaseException:
             self._connection.close()
@@ -151,8 +186,18 @@ class Reader:
     def version(self) -> int:
         """Changes whenever another connection, of any process, has committed."""
         with self._lock:
+            if self._still is not None and self._still != state_of(self._path):
+                self._open_again()
             found: int = self._connection.execute("pragma data_version").fetchone()[0]
-            return found
+            return self._openings << 32 | found
+
+    def _open_again(self) -> None:
+        """Somebody who may write has written to a file that was opened as one that stays."""
+        connection, still = connect_still(self._path, readonly=True, timeout=self._timeout)
+        SCHEMA.read_older(connection, self._path, SCHEMA.version_of(connection, self._path))
+        self._connection.close()
+        self._connection, self._still = connection, still
+        self._openings += 1
 
     def sealed(self) -> dict[tuple[str, int], int]:
         """(repository, generation) -> the repository's number, of every sealed generation."""
@@ -185,6 +230,25 @@ class Reader:
                     found[row[0]] = Slot(*row[1:])
         return found
 
+    def damage(self) -> list[str]:
+        """What SQLite's own check finds, at most five lines."""
+        try:
+            with self._lock:
+                rows = self._connection.execute("pragma quick_check(5)").fetchall()
+        except sqlite3.DatabaseError as exc:
+            return [str(exc)]
+        return [line for (line,) in rows if line != "ok"]
+
+    def staging(self) -> bool:
+        """Whether some generation has begun and is not sealed, so that documents may still be missing."""
+        return self._one("select 1 from generation where not sealed limit 1") is not None
+
+    def doomed(self, slots: Sequence[int]) -> set[int]:
+        """Those whose placements are gone while their documents may still be found."""
+        with self._lock:
+            doomed = {slot for (slot,) in self._connection.execute("select slot from doomed")}
+        return doomed.intersection(slots)
+
     def placed(self, number: int, generation: int, after: str, limit: int) -> list[tuple[str, str, str]]:
         """Path, blob and language of what the generation shows above ``after``, by path; limit -1 is all."""
         with self._lock:
@@ -194,6 +258,14 @@ class Reader:
                 (number, after, generation, generation, limit),
             ).fetchall()
 
+    def lying(self) -> tuple[int, int]:
+        """Files and chunks of all placements: the documents that the two indexes should hold."""
+        with self._lock:
+            files, chunks = self._connection.execute(
+                "select count(*), coalesce(sum(chunks), 0) from placement"
+            ).fetchone()
+            return files, chunks
+
     def counts(self, number: int, generation: int) -> tuple[int, int]:
         """Files and chunks that the generation shows."""
         with self._lock:
@@ -202,148 +274,3 @@ class Reader:
                 (number, generation, generation),
             ).fetchone()
             return files, chunks
-
-
-class Writer:
-    """Writes of the sidecar. Not safe for threads: the index has one writer and a lock around it.
-
-    ``token`` names this writer. A generation whose documents it has added and Tantivy has not committed carries it,
-    so another writer, which would find them lost, refuses to go on with that generation.
-    """
-
-    def __init__(self, path: Path, timeout: float) -> None:
-        self._connection = connect(path, readonly=False, timeout=timeout)
-        self._token = uuid.uuid4().hex
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> None:
-        self._connection.execute("begin immediate")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._connection.execute("commit" if kind is None else "rollback")
-
-    def sync(self) -> None:
-        """Force everything to the disk, before Tantivy makes documents durable that carry these slots."""
-        self._connection.execute("pragma synchronous=full")
-        self._connection.execute("update store set syncs = syncs + 1")
-        self._connection.execute("pragma synchronous=normal")
-
-    def begin(self, repo_id: str, generation: int, base: int | None) -> None:
-        """See ``GenerationStore.begin``."""
-        run = self._connection.execute
-        row = run("select id, highest from repo where name = ?", (repo_id,)).fetchone()
-        sealed = {} if row is None else dict(run("select generation, sealed from generation where repo = ?", (row[0],)))
-        if base is not None and not sealed.get(base):
-            raise NotIndexed(f"generation {base} of {repo_id!r} is not sealed in this store")
-        if row is not None and row[1] > generation:
-            raise Conflict(f"generation {row[1]} of {repo_id!r} has begun after {generation}")
-        run(
-            "insert into repo(name, highest) values(?, ?) on conflict(name) do update set highest = excluded.highest",
-            (repo_id, generation),
-        )
-        number = run("select id from repo where name = ?", (repo_id,)).fetchone()[0]
-        keep = (
-            base if base is not None else max((g for g, done in sealed.items() if done and g < generation), default=0)
-        )
-        run("delete from generation where repo = ? and generation > ?", (number, keep))
-        self._doom("repo = ? and born > ?", (number, keep))
-        run("update placement set died = ? where repo = ? and died > ? and died < ?", (ALIVE, number, keep, ALIVE))
-        if base is None:
-            run("update placement set died = ? where repo = ? and died = ?", (generation, number, ALIVE))
-        run("insert into generation values(?, ?, 0, '')", (number, generation))
-        self._doom(f"repo = ? and {_UNSHOWN}", (number,))
-
-    def staging(self, repo_id: str, generation: int) -> tuple[int, bool]:
-        """The repository's number and whether the generation is sealed; Conflict when this writer may not go on."""
-        row = self._connection.execute(
-            "select repo, sealed, writer from generation join repo on repo.id = repo where name = ? and generation = ?",
-            (repo_id, generation),
-        ).fetchone()
-        if row is None:
-            raise Conflict(f"generation {generation} of {repo_id!r} was not begun here, or a newer writer dropped it")
-        if row[2] not in ("", self._token):
-            raise Conflict(
-                f"generation {generation} of {repo_id!r} was staged by a writer that has gone; begin it again"
-            )
-        return row[0], bool(row[1])
-
-    def mark(self, number: int, generation: int) -> None:
-        """Note that documents of the generation are about to be added by this writer."""
-        self._connection.execute(
-            "update generation set writer = ? where repo = ? and generation = ?", (self._token, number, generation)
-        )
-
-    def committed(self) -> None:
-        """Tantivy holds what this writer has added."""
-        self._connection.execute("update generation set writer = '' where writer = ?", (self._token,))
-
-    def abandon(self) -> None:
-        """What this writer has added since the last commit is lost: its generations must be begun again."""
-        self._connection.execute("delete from generation where writer = ? and not sealed", (self._token,))
-
-    def place(self, number: int, generation: int, file: LexFile) -> tuple[int, bool] | None:
-        """Write a placement: its slot and whether the blob is new; None when the base shows the same."""
-        run = self._connection.execute
-        spans = pack(file.spans)
-        old = run(
-            "select blob, language, mode, spans from placement where repo = ? and path = ? and born <= ? and died > ?",
-            (number, file.path, generation, generation),
-        ).fetchone()
-        if old == (file.blob_id, file.language, file.mode, spans):
-            return None
-        new = run("select 1 from placement where blob = ? limit 1", (file.blob_id,)).fetchone() is None
-        if old is not None:
-            self.remove(number, generation, file.path)
-        cursor = run(
-            "insert into placement(repo, path, blob, language, mode, born, died, chunks, spans)"
-            " values(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (number, file.path, file.blob_id, file.language, file.mode, generation, ALIVE, len(file.spans), spans),
-        )
-        return cursor.lastrowid or 0, new
-
-    def remove(self, number: int, generation: int, path: str) -> None:
-        """Take a path out of the generation."""
-        self._doom("repo = ? and path = ? and born = ?", (number, path, generation))
-        self._connection.execute(
-            "update placement set died = ? where repo = ? and path = ? and born < ? and died > ?",
-            (generation, number, path, generation, generation),
-        )
-
-    def seal(self, number: int, generation: int) -> None:
-        self._connection.execute(
-            "update generation set sealed = 1 where repo = ? and generation = ?", (number, generation)
-        )
-
-    def forget(self, repo_id: str, generation: int | None) -> bool:
-        """Drop one generation, or the repository; whether there was anything."""
-        run = self._connection.execute
-        row = run("select id from repo where name = ?", (repo_id,)).fetchone()
-        if row is None:
-            return False
-        if generation is None:
-            run("delete from generation where repo = ?", row)
-            self._doom("repo = ?", row)
-            run("delete from repo where id = ?", row)
-            return True
-        gone = run("delete from generation where repo = ? and generation = ?", (row[0], generation)).rowcount
-        self._doom(f"repo = ? and {_UNSHOWN}", row)
-        return gone > 0
-
-    def unfinished(self) -> bool:
-        """Whether some generation holds documents that this writer has still to commit."""
-        found = self._connection.execute("select 1 from generation where writer = ? limit 1", (self._token,)).fetchone()
-        return found is not None
-
-    def doomed(self) -> list[int]:
-        """Slots whose documents must go."""
-        return [slot for (slot,) in self._connection.execute("select slot from doomed")]
-
-    def buried(self, slots: Iterable[int]) -> None:
-        """Tantivy has deleted the documents of these slots."""
-        self._connection.executemany("delete from doomed where slot = ?", [(slot,) for slot in slots])
-
-    def _doom(self, condition: str, values: Sequence[object]) -> None:
-        self._connection.execute(f"insert or ignore into doomed select slot from placement where {condition}", values)
-        self._connection.execute(f"delete from placement where {condition}", values)

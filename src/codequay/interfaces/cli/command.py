@@ -88,6 +88,13 @@ class Command:
     notes: str = ""
 
 
+REV = Option(("--rev",), "as of this revision, which must be indexed: codequay index --rev REV", metavar="REV")
+REFRESH = Option(
+    ("--refresh",),
+    "index changed files first: when they are few (auto, the default), never, or always",
+    choices=("auto", "never", "always"),
+)
+
 GLOBAL_OPTIONS: tuple[Option, ...] = (
     Option(("--format",), "how to print the answer (default: text)", choices=FORMATS),
     Option(("--config",), "read this configuration file and trust it", metavar="FILE"),

@@ -13,7 +13,20 @@ from . import exit_codes, parse
 from .command import Command, Globals, Invocation
 from .output import Output
 
-COMMANDS = ("index", "search", "show", "status", "plan", "adapters", "trust")
+COMMANDS = (
+    "index",
+    "search",
+    "show",
+    "status",
+    "watch",
+    "repos",
+    "gc",
+    "doctor",
+    "plan",
+    "adapters",
+    "migrations",
+    "trust",
+)
 """Each is the value ``COMMAND`` of the module of that name, loaded when it is called for."""
 
 

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from codequay.ports.errors import Internal, PortError
+from codequay.ports.errors import Conflict, Internal, PortError
 
 from .exit_codes import flatten
 
 if TYPE_CHECKING:
-    from codequay.app import Hit, IndexAnswer, SearchAnswer, ShowAnswer, StatusAnswer
+    from codequay.app import Hit, IndexAnswer, SearchAnswer, ShowAnswer
 
     from .output import Output
 
-_COMPLETE = frozenset({"complete", "disabled"})
+SEE_CAUSE = "run again with -v to see the cause"
 
 
 def to_json(value: Any) -> Any:
@@ -38,9 +38,10 @@ def index(out: Output, answer: IndexAnswer) -> None:
         return
     skipped = sum(answer.skipped.values())
     why = ", ".join(f"{count} {reason}" for reason, count in sorted(answer.skipped.items()))
+    where = "" if answer.snapshot == "worktree" else f"{out.name(answer.snapshot)}  "
     out.data(
-        f"{out.style('bold', out.name(answer.repo))}  generation {answer.generation}: {answer.files} files, "
-        f"{answer.chunks} chunks, {_size(answer.bytes)} in {answer.seconds:.1f} s"
+        f"{out.style('bold', out.name(answer.repo))}  {where}generation {answer.generation}: {answer.files} files, "
+        f"{answer.chunks} chunks, {size(answer.bytes)} in {answer.seconds:.1f} s{_changed(answer)}"
         + (f"; {skipped} skipped ({why})" if skipped else "")
     )
     if answer.data:
@@ -60,20 +61,30 @@ def search(out: Output, answer: SearchAnswer) -> None:
         for hit in answer.hits:
             out.data(_hit(out, hit, several=several))
             _folded(out, hit)
-    for note in (*answer.notes, *answer.degraded, *incomplete(answer)):
+    for note in (*answer.notes, *answer.degraded, *_cold(answer)):
         out.note(note)
     out.detail("timing: " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in answer.timing_ms.items()))
 
 
-def incomplete(answer: SearchAnswer) -> Iterator[str]:
-    """What keeps the answer from being whole."""
+def behind(answer: SearchAnswer) -> bool:
+    """Whether the answer comes from an index that is known not to be whole."""
+    partial = any(coverage.state in ("partial", "cold") for coverage in answer.coverage.values())
+    return partial or any(hit.stale for hit in answer.hits)
+
+
+def _cold(answer: SearchAnswer) -> Iterator[str]:
+    """The arms that cannot answer. What makes one partial is among the notes."""
     for arm, coverage in answer.coverage.items():
-        if coverage.state not in _COMPLETE:
-            yield f"{arm} is {coverage.state}" + (f"; {coverage.remedy}" if coverage.remedy else "")
+        if coverage.state == "cold":
+            yield f"{arm} is cold" + (f"; {coverage.remedy}" if coverage.remedy else "")
 
 
 def show(out: Output, answer: ShowAnswer) -> None:
     """The text; on a terminal with a heading and line numbers."""
+    for note in answer.notes:
+        out.note(note)
+    if answer.stale and not answer.notes:
+        out.note(f"{answer.path} has changed since it was indexed")
     if out.options.format != "text":
         out.json(to_json(answer))
         return
@@ -89,31 +100,6 @@ def show(out: Output, answer: ShowAnswer) -> None:
     width = len(str(answer.end_line))
     for number, line in enumerate(lines, answer.start_line):
         out.data(f"{out.style('line', f'{number:>{width}}')}  {out.text(line)}")
-
-
-def status(out: Output, answer: StatusAnswer) -> None:
-    """Each repository of the index with its stores."""
-    if out.options.format == "json":
-        out.json(to_json(answer))
-        return
-    if out.options.format == "jsonl":
-        for repo in answer.repos:
-            out.json(to_json(repo))
-        return
-    out.data(f"index  {out.name(answer.data)}")
-    for repo in answer.repos:
-        revision = f" at {repo.revision[:12]}" if repo.revision else ""
-        out.data(f"{out.style('bold', out.name(repo.repo))}  generation {repo.generation}{revision}")
-        out.data(f"  root     {out.name(repo.root)}")
-        out.data(f"  content  {repo.files} files, {repo.chunks} chunks, {_size(repo.bytes)}")
-        if repo.skipped:
-            out.data("  skipped  " + ", ".join(f"{n} {reason}" for reason, n in sorted(repo.skipped.items())))
-        for port, adapter in sorted(repo.stores.items()):
-            cold = "  cold: run codequay index" if port in repo.cold else ""
-            out.data(f"  {port:<8} {adapter}{cold}")
-        for port in repo.cold:
-            if port not in repo.stores:
-                out.data(f"  {port:<8} cold: run codequay index")
 
 
 def table(out: Output, rows: Sequence[Sequence[str]]) -> None:
@@ -144,7 +130,7 @@ def _as_port_error(exc: BaseException, command: str) -> PortError:
     if isinstance(exc, PortError):
         if not exc.at or not exc.remedy:
             exc.at = exc.at or exc.component or command
-            exc.remedy = exc.remedy or "run again with -v to see the cause"
+            exc.remedy = exc.remedy or ("try again" if exc.retryable or isinstance(exc, Conflict) else SEE_CAUSE)
         return exc
     return Internal(
         f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__,
@@ -161,7 +147,8 @@ def _hit(out: Output, hit: Hit, *, several: bool) -> str:
     where = f"{out.name(hit.repo)}:" if several else ""
     path = out.style("path", out.name(hit.path))
     span = out.style("line", f"{hit.start_line}-{hit.end_line}")
-    return f"{where}{path}:{span}: {_shorten(out.name(line.strip()))}"
+    stale = out.style("dim", " (stale)") if hit.stale else ""
+    return f"{where}{path}:{span}: {_shorten(out.name(line.strip()))}{stale}"
 
 
 def _folded(out: Output, hit: Hit) -> None:
@@ -169,10 +156,19 @@ def _folded(out: Output, hit: Hit) -> None:
         out.detail(f"  also in {hit.path}: " + ", ".join(f"{start}-{end}" for start, end in hit.also))
 
 
+def _changed(answer: IndexAnswer) -> str:
+    """What differs from the last run; nothing of a first one, where every file does."""
+    first = answer.changed_files >= answer.files and not answer.removed_files
+    if first or not (answer.changed_files or answer.removed_files):
+        return ""
+    return f"; {answer.changed_files} changed, {answer.removed_files} removed"
+
+
 def _shorten(line: str, limit: int = 200) -> str:
     """A minified line would fill the screen; 200 characters show what it is."""
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def _size(count: int) -> str:
+def size(count: int) -> str:
+    """Bytes for people."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_S = 8.0
+"""Seconds for everything to close after a signal. Docker kills after ten."""
 
 
 def settings(call: Invocation, path: str) -> Settings:
@@ -48,21 +50,30 @@ def app(call: Invocation, settings: Settings) -> App:
 def ask(call: Invocation, settings: Settings, work: Callable[[Quay], Awaitable[T]], *, readonly: bool = True) -> T:
     """Open the library, await ``work``, close it again, whatever happens.
 
+    What has not closed ``STOP_S`` after a signal is left as it is: the process ends, as it does at once on a second
+    signal. What is published is whole at any moment.
+
     :raises Signalled: SIGINT or SIGTERM came; everything was closed first
     """
     import asyncio
+    import threading
 
     library = app(call, settings)
     received: list[int] = []
+    late: list[threading.Timer] = []
 
     async def main() -> T:
         task = asyncio.current_task()
         loop = asyncio.get_running_loop()
 
         def stop(number: int) -> None:
-            if received:  # asked twice: leave at once; the published generation is whole at any moment
+            if received:
                 os._exit(128 + number)
             received.append(number)
+            timer = threading.Timer(STOP_S, _leave, (number,))
+            timer.daemon = True
+            timer.start()
+            late.append(timer)
             if task is not None:
                 task.cancel()
 
@@ -80,6 +91,17 @@ def ask(call: Invocation, settings: Settings, work: Callable[[Quay], Awaitable[T
         if received:
             raise Signalled(received[0]) from exc
         raise
+    finally:
+        # A thread that is stuck would keep the interpreter from ending: then the timer stays.
+        if not any(thread.name.startswith("codequay") for thread in threading.enumerate()):
+            for timer in late:
+                timer.cancel()
+
+
+def _leave(number: int) -> None:
+    """End the process now."""
+    os.write(2, f"note: not closed within {STOP_S:g} s of the signal; ended all the same\n".encode())
+    os._exit(128 + number)
 
 
 def _log(call: Invocation, settings: Settings) -> None:

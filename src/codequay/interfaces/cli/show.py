@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from . import exit_codes
-from .command import Argument, Command, Invocation
+from .command import REFRESH, REV, Argument, Command, Invocation
 
 _PLACE = re.compile(r"(?P<path>.+?):(?P<line>[1-9][0-9]{0,8})(?:[-:][0-9]+)?:?", re.DOTALL)
 
@@ -22,10 +22,12 @@ def run(call: Invocation) -> int:
     from . import render, runtime
 
     path, line = place(call.values["FILE[:LINE]"])
-    request = ShowRequest(path, line)
     settings = runtime.settings(call, path)
-    render.show(call.out, runtime.ask(call, settings, lambda quay: quay.show(request)))
-    return exit_codes.OK
+    refresh = call.values.get("refresh", settings.retrieval.refresh)
+    request = ShowRequest(path, line, rev=call.values.get("rev"), refresh=refresh)
+    answer = runtime.ask(call, settings, lambda quay: quay.show(request), readonly=request.refresh == "never")
+    render.show(call.out, answer)
+    return exit_codes.INCOMPLETE if answer.stale else exit_codes.OK
 
 
 COMMAND = Command(
@@ -33,9 +35,10 @@ COMMAND = Command(
     summary="print an indexed file, or the function around a line",
     run=run,
     arguments=(Argument("FILE[:LINE]", "a path on disk or in the index, and perhaps a line", required=True),),
+    options=(REV, REFRESH),
     examples=(
         ("codequay show src/app.py", "the file as indexed"),
         ("codequay show src/app.py:42", "the function that holds line 42"),
     ),
-    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4)},
+    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4, 6, 7)},
 )

@@ -1,0 +1,130 @@
+"""``ChunkStore.get``: where the files lie, then the chunks that are not held already, in one statement each."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from typing import Any
+
+from codequay.ports.chunks import Chunk, ChunkRef, PlacedChunk
+from codequay.ports.generations import Scope
+
+from . import generations, rows
+from .generations import VISIBLE
+from .schema import pack_id
+
+PER_STATEMENT = 200
+MANY = 8
+"""From so many chunks of one content on, one pass over it finds them all; fewer are each looked for alone."""
+HELD = 1000
+"""Chunks held, about 3 MB: questions that follow each other often show the same ones. Then it starts anew."""
+HELD_AT_ONCE = 100
+"""A larger call reads in bulk: what it reads is not held."""
+
+Held = dict[tuple[bytes | str, bytes, bytes | str], Chunk]
+"""Chunks by blob, shape of its cutting, and id. Equal keys are equal chunks, in whatever generation."""
+
+ONE = (
+    f"SELECT {rows.CHUNK} FROM placement p CROSS JOIN content c ON c.id = p.content"
+    " CROSS JOIN chunk k ON k.id >= c.chunk AND k.id < c.chunk + c.chunks AND k.key = :key"
+    f" LEFT JOIN piece t ON t.id = k.piece WHERE p.repo = :repo AND p.path = :path AND {VISIBLE}"
+)
+LYING = (
+    "WITH want(path) AS (VALUES {}) SELECT p.path, c.id, c.blob, c.shape FROM want CROSS JOIN placement p"
+    f" ON p.repo = ? AND p.path = want.path AND {VISIBLE.replace(':g', '?')} CROSS JOIN content c ON c.id = p.content"
+)
+FEW = (
+    f"WITH want(content, key) AS (VALUES {{}}) SELECT {rows.CHUNK}, c.id, c.shape FROM want"
+    " CROSS JOIN content c ON c.id = want.content"
+    " CROSS JOIN chunk k ON k.id >= c.chunk AND k.id < c.chunk + c.chunks AND k.key = want.key"
+    " LEFT JOIN piece t ON t.id = k.piece"
+)
+_ALL = (
+    f"SELECT {rows.CHUNK}, c.id, c.shape FROM content c"
+    " CROSS JOIN chunk k ON k.id >= c.chunk AND k.id < c.chunk + c.chunks"
+    " LEFT JOIN piece t ON t.id = k.piece WHERE c.id = ?"
+)
+
+_Wanted = dict[tuple[int, bytes | str], list[int]]
+"""Content and chunk id -> places in the answer."""
+
+
+def get(connection: sqlite3.Connection, refs: Sequence[ChunkRef], scope: Scope, held: Held) -> list[PlacedChunk | None]:
+    """The chunks, aligned with ``refs``. What was read is added to ``held``."""
+    if len(refs) == 1:
+        return [_one(connection, refs[0], scope)]
+    answer: list[PlacedChunk | None] = [None] * len(refs)
+    lying = _lying(connection, refs, scope)
+    wanted: _Wanted = {}
+    for i, (repo_id, path, chunk_id) in enumerate(refs):
+        content = lying.get((repo_id, path))
+        if content is None:
+            continue
+        number, blob, shape = content
+        key = pack_id(chunk_id)
+        known = held.get((blob, shape, key))
+        if known is not None:
+            answer[i] = PlacedChunk(repo_id, path, known)
+        else:
+            wanted.setdefault((number, key), []).append(i)
+    if wanted:
+        hold = len(wanted) <= HELD_AT_ONCE
+        if hold and len(held) + len(wanted) > HELD:
+            held.clear()
+        found = sorted(_rows(connection, wanted), key=itemgetter(12))  # by piece, so that each is inflated once
+        inflated = rows.Inflated()
+        for row, names in zip(found, rows.definitions_of(connection, found), strict=True):
+            chunk = rows.chunk(row, inflated.text(row), names)
+            if hold:
+                held[row[1], row[17], row[0]] = chunk
+            for i in wanted[row[16], row[0]]:
+                answer[i] = PlacedChunk(refs[i][0], refs[i][1], chunk)
+    return answer
+
+
+def _one(connection: sqlite3.Connection, ref: ChunkRef, scope: Scope) -> PlacedChunk | None:
+    repo_id, path, chunk_id = ref
+    repo, generation = generations.resolve(connection, scope).get(repo_id, (0, 0))
+    where = {"repo": repo, "path": path, "g": generation, "key": pack_id(chunk_id)}
+    row = connection.execute(ONE, where).fetchone() if repo else None
+    if row is None:
+        return None
+    names = rows.definitions(connection, *row[10:12])
+    return PlacedChunk(repo_id, path, rows.chunk(row, rows.Inflated().text(row), names))
+
+
+def _lying(
+    connection: sqlite3.Connection, refs: Sequence[ChunkRef], scope: Scope
+) -> dict[tuple[str, str], tuple[int, bytes | str, bytes]]:
+    """File -> its content's row, blob and shape."""
+    paths: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for repo_id, path, _ in refs:
+        paths[repo_id][path] = None
+    found = {}
+    for repo_id, (repo, generation) in generations.resolve(connection, scope).items():
+        of_repo = list(paths[repo_id])
+        for start in range(0, len(of_repo), PER_STATEMENT):
+            some = of_repo[start : start + PER_STATEMENT]
+            sql = LYING.format(", ".join(["(?)"] * len(some)))
+            for path, content, blob, shape in connection.execute(sql, [*some, repo, generation, generation]):
+                found[repo_id, path] = (content, blob, shape)
+    return found
+
+
+def _rows(connection: sqlite3.Connection, wanted: _Wanted) -> Iterator[Sequence[Any]]:
+    """The chunks' rows, with content and shape behind the columns of ``rows.CHUNK``."""
+    keys: defaultdict[int, list[bytes | str]] = defaultdict(list)
+    for content, key in wanted:
+        keys[content].append(key)
+    few: list[int | bytes | str] = []
+    for content, some in keys.items():
+        if len(some) < MANY:
+            for key in some:
+                few += (content, key)
+        else:
+            yield from (row for row in connection.execute(_ALL, (content,)) if (content, row[0]) in wanted)
+    for start in range(0, len(few), 2 * PER_STATEMENT):
+        pairs = few[start : start + 2 * PER_STATEMENT]
+        yield from connection.execute(FEW.format(", ".join(["(?, ?)"] * (len(pairs) // 2))), pairs)

@@ -1,0 +1,70 @@
+"""``codequay migrations``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import exit_codes
+from .command import Argument, Command, Invocation, Option
+
+if TYPE_CHECKING:
+    from codequay.app import MigrationsAnswer
+
+    from .output import Output
+
+
+def run(call: Invocation) -> int:
+    from codequay.app import MigrationsRequest
+
+    from . import runtime
+
+    request = MigrationsRequest(call.values["PATH"], apply=bool(call.values.get("apply")))
+    settings = runtime.settings(call, request.path)
+    answer = runtime.ask(call, settings, lambda quay: quay.migrations(request), readonly=not request.apply)
+    _print(call.out, answer, sql=bool(call.values.get("sql")))
+    return exit_codes.OK
+
+
+def _print(out: Output, answer: MigrationsAnswer, *, sql: bool) -> None:
+    from . import render
+
+    if out.options.format != "text":
+        out.json(render.to_json(answer))
+        return
+    rows = [("STORE", "PORTS", "VERSION", "STATE", "WHAT")]
+    now = {(step.store, step.version) for step in answer.applied}
+    for store in answer.stores:
+        for step in store.migrations:
+            state = "applied" if step.applied else "pending"
+            if (step.store, step.version) in now:
+                state = "applied now"
+            rows.append((step.store, " ".join(store.ports), str(step.version), state, step.title))
+    render.table(out, rows)
+    if sql:
+        for store in answer.stores:
+            for step in store.migrations:
+                out.data(f"\n-- {step.store} {step.version}: {step.title}\n{step.sql}")
+    if answer.pending:
+        out.note("pending steps run when the index is next written, or now: codequay migrations --apply")
+
+
+COMMAND = Command(
+    name="migrations",
+    summary="the versions of the stores, and the steps that bring an older index forward",
+    run=run,
+    arguments=(Argument("PATH", "a path inside the repository (default: here)", default="."),),
+    options=(
+        Option(("--apply",), "run the pending steps now"),
+        Option(("--sql",), "print what each step runs"),
+    ),
+    examples=(
+        ("codequay migrations", "what has been applied to the index here, and what is pending"),
+        ("codequay migrations --sql", "with the statements"),
+        ("codequay migrations --apply", 'where adapters.sqlite.migrations = "check"'),
+    ),
+    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4, 6, 7)},
+    notes=(
+        "Steps go forward only, each store's in one transaction. An index of an older release can be read before it\n"
+        "is migrated; what a newer release has made is used as far as it says that it may be, else refused."
+    ),
+)

@@ -54,10 +54,10 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=_interpreters())
 def tests(session: nox.Session) -> None:
-    """The tests, with coverage reported. Those of ``tests/durability`` are a session of their own."""
+    """The tests but for those of durability, with coverage reported."""
     session.install(*PIP, "-e", ".[dev]")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "--ignore=tests/durability", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "-n", "auto", "-m", "not durability", *session.posargs)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report", "--format=total", silent=False)
 
@@ -66,7 +66,7 @@ def tests(session: nox.Session) -> None:
 def durability(session: nox.Session) -> None:
     """Nothing is lost: processes killed at named points, readers beside a writer, random edits, damaged files."""
     session.install(*PIP, "-e", ".[dev]")
-    session.run("pytest", "tests/durability", *session.posargs)
+    session.run("pytest", "-n", "auto", "-m", "durability", *session.posargs)
 
 
 @nox.session

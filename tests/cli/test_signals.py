@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -19,7 +19,7 @@ from codequay.interfaces.cli.runtime import STOP_S
 
 from .conftest import Run, environment, git
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="POSIX signals")]
+pytestmark = [pytest.mark.durability, pytest.mark.skipif(os.name == "nt", reason="POSIX signals")]
 
 WORKERS = ("--set", "index.workers=2", "--set", "index.inline_below_bytes=0", "--set", "index.batch_bytes=100000")
 """Children at work, and many batches."""
@@ -137,7 +137,12 @@ def test_git_is_ended_too(indexed: Path, home: Path, tmp_path: Path, run: Run) -
 
 
 def _sleeping(pid: int) -> list[psutil.Process]:
-    return [one for one in psutil.Process(pid).children(recursive=True) if one.name() == "sleep"]
+    found = []
+    for one in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if one.name() == "sleep":
+                found.append(one)
+    return found
 
 
 def test_a_search_that_is_interrupted_while_it_refreshes_leaves_a_whole_index(

@@ -19,7 +19,8 @@ import pytest
 
 from .conftest import Run, check, environment, git, still_answers
 
-pytest.importorskip("watchfiles")
+pytestmark = pytest.mark.durability
+
 
 PATIENCE_S = 30
 

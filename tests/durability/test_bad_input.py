@@ -20,7 +20,7 @@ from .image import image
 from .kills import BATCHED
 from .tree import SETS, Tree
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="POSIX signals")]
+pytestmark = [pytest.mark.durability, pytest.mark.skipif(os.name == "nt", reason="POSIX signals")]
 
 
 @pytest.fixture

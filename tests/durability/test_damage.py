@@ -25,7 +25,7 @@ from .edits import check, rebuild
 from .image import Image
 from .tree import SETS, Tree
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="POSIX permissions and open files")]
+pytestmark = [pytest.mark.durability, pytest.mark.skipif(os.name == "nt", reason="POSIX permissions and open files")]
 
 PAGE = 4096
 

@@ -13,7 +13,7 @@ SERIES = {11: 50, 12: 50, 13: 50, 14: 50}
 searching."""
 
 
-@pytest.mark.slow
+@pytest.mark.durability
 def test_every_incremental_run_equals_a_rebuild(tmp_path: Path) -> None:
     jobs = {
         f"seed {seed}": ["tests.durability.edits", str(seed), str(edits), str(tmp_path / str(seed))]

@@ -9,7 +9,7 @@ import pytest
 
 from .commands import all_passed
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="POSIX signals")]
+pytestmark = [pytest.mark.durability, pytest.mark.skipif(os.name == "nt", reason="POSIX signals")]
 
 POINTS = (
     "index.walk", "index.sealed", "index.flip", "index.published", "index.cleanup", "tantivy.commit", "sqlite.commit",

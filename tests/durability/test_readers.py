@@ -23,7 +23,7 @@ OPENS = 20
 STATES = 3
 FILES = 30
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.durability
 
 
 def write_state(place: Path, state: int) -> None:

@@ -19,7 +19,7 @@ from tests.durability.image import image
 from tests.durability.kills import BATCHED
 from tests.durability.tree import SETS, Tree
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="POSIX signals")]
+pytestmark = [pytest.mark.durability, pytest.mark.skipif(os.name == "nt", reason="POSIX signals")]
 
 
 @pytest.fixture

@@ -136,6 +136,7 @@ change(Path(sys.argv[1]), 2, 12)
 """
 
 
+@pytest.mark.durability
 @pytest.mark.parametrize("nth", [13, 14, 15, 16, 17, 18])
 def test_a_process_killed_while_segments_are_put_together_loses_nothing(tmp_path: Path, nth: int) -> None:
     data = tmp_path / "data"

@@ -35,7 +35,7 @@ async def opened(stack: AsyncExitStack, port: str, name: str, data: Path) -> tup
     """The bare adapter and its guarded face."""
     spec = default_registry().spec(port, name)
     shared, threads = Shared(), Threads()
-    stack.push_async_callback(threads.close)
+    stack.push_async_callback(threads.close, 10.0)
     stack.push_async_callback(shared.close, 10)
     context = Context(data=data, readonly=False, instance=name, clock=SystemClock(), shared=shared, threads=threads)
     config = load_options(spec, {}, name, str)

@@ -18,7 +18,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,24 +39,28 @@ class Run:
     out: str
 
 
-def measure(command: Sequence[str], cwd: Path) -> Run:
-    """Run a command and sample its tree. Processor time is of the command and all that it waited for."""
+def measure(command: Callable[[Path], Sequence[str]], scratch: Path, cwd: Path) -> tuple[Run, Path]:
+    """Run a command twice, each time into an empty folder: once for the time, then once for the memory, since looking
+    at the memory of a process stops it. The run, and the first folder.
+
+    Processor time is of the command and all that it waited for.
+    """
+    timed, sampled = Path(tempfile.mkdtemp(dir=scratch)), Path(tempfile.mkdtemp(dir=scratch))
     before = os.times()
     began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen(command, cwd=cwd, stdout=out)
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, _pss(process.pid))
-            time.sleep(SAMPLE_S)
-        wall = time.perf_counter() - began
-        after = os.times()
-        if process.returncode:
-            raise SystemExit(f"{command[0]} ended with {process.returncode}")
-        out.seek(0)
-        text = out.read()
+    done = subprocess.run(command(timed), cwd=cwd, stdout=subprocess.PIPE, text=True, check=True)
+    wall = time.perf_counter() - began
+    after = os.times()
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Run(cpu, wall, peak, text)
+    process = subprocess.Popen(command(sampled), cwd=cwd, stdout=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, _pss(process.pid))
+        time.sleep(SAMPLE_S)
+    if process.returncode:
+        raise SystemExit(f"{process.args} ended with {process.returncode}")
+    shutil.rmtree(sampled)
+    return Run(cpu, wall, peak, done.stdout), timed
 
 
 def _pss(pid: int) -> int:
@@ -83,11 +87,15 @@ def default_tree(into: Path) -> Path:
     return into
 
 
-def codequay(tree: Path, data: Path, workers: int) -> tuple[Run, int]:
-    """Index with the command; the run, and bytes of text indexed."""
-    command = [sys.executable, "-m", "codequay", "index", str(tree), "--data", str(data), "--format", "json"]
-    run = measure([*command, "--set", f"index.workers={workers}"], tree)
-    return run, int(json.loads(run.out)["bytes"])
+def codequay(tree: Path, scratch: Path, workers: int) -> tuple[Run, int, Path]:
+    """Index with the command; the run, the bytes of text indexed, and the index.
+
+    ``-P``: the tree may hold modules of the names that the interpreter imports.
+    """
+    command = [sys.executable, "-P", "-m", "codequay", "index", str(tree), "--format", "json"]
+    options = ["--set", f"index.workers={workers}"]
+    run, data = measure(lambda into: [*command, "--data", str(into / "index"), *options], scratch, scratch)
+    return run, int(json.loads(run.out)["bytes"]), data
 
 
 def fts5(tree: Path, database: Path) -> None:
@@ -127,19 +135,16 @@ def main() -> int:
         lines = []
         size = 0
         for workers in (0, 1):
-            data = scratch / f"data{workers}"
-            run, size = codequay(tree, data, workers)
+            run, size, data = codequay(tree, scratch, workers)
             label = "codequay, 1 process" if not workers else "codequay, 2 processes"
             lines.append(_row(label, run, size, size_of(data)))
-        peer = scratch / "peer"
-        peer.mkdir()
         zoekt = shutil.which("zoekt-index")
         if zoekt:
-            run = measure([zoekt, "-index", str(peer), str(tree)], peer)
+            run, peer = measure(lambda into: [str(zoekt), "-index", str(into), str(tree)], scratch, scratch)
             lines.append(_row("zoekt-index (peer)", run, size, size_of(peer)))
         else:
-            command = [sys.executable, "-m", "bench.index_speed", "--peer", str(tree), str(peer / "fts.db")]
-            run = measure(command, Path.cwd())
+            command = [sys.executable, "-m", "bench.index_speed", "--peer", str(tree)]
+            run, peer = measure(lambda into: [*command, str(into / "fts.db")], scratch, Path.cwd())
             lines.append(_row("sqlite FTS5 (peer)", run, size, size_of(peer)))
     print(f"{size / 1e6:.1f} MB of text, Python {sys.version.split()[0]}, {os.cpu_count()} processors")
     print(f"{'':26}{'CPU ms/MB':>12}{'wall ms/MB':>12}{'peak MB':>12}{'index/text':>12}")

@@ -20,9 +20,10 @@ from hashlib import blake2b, sha1
 from pathlib import Path
 from typing import Any
 
-from codequay.adapters.sqlite import lookup, reading
+from codequay.adapters.sqlite import reading, rows
 from codequay.adapters.sqlite.chunks import SqliteChunks, open_chunks
 from codequay.adapters.sqlite.defaults import SqliteDefaults
+from codequay.adapters.sqlite.generations import VISIBLE
 from codequay.adapters.sqlite.schema import INDEX, PIECE_BYTES, ZLIB_LEVEL
 from codequay.ports.chunks import Chunk, ChunkRef, Definition, FileChunks, Location
 from codequay.ports.generations import ScopeEntry
@@ -63,6 +64,14 @@ def make_files(salt: int) -> list[FileChunks]:
             start += size
         files.append(FileChunks(f"src/package_{f % 10}/module_{f}.py", blob, "python", 0o100644, tuple(chunks)))
     return files
+
+
+GET = (
+    f"SELECT {rows.CHUNK} FROM placement p CROSS JOIN content c ON c.id = p.content"
+    " CROSS JOIN chunk k ON k.id >= c.chunk AND k.id < c.chunk + c.chunks AND k.key = :key"
+    f" CROSS JOIN piece t ON t.id = k.piece WHERE p.repo = :repo AND p.path = :path AND {VISIBLE}"
+)
+"""What the peer asks: it knows the repository's row, and does not ask whether the generation is sealed."""
 
 
 class Raw:
@@ -127,7 +136,7 @@ class Raw:
 
     def get(self, ref: ChunkRef) -> tuple[Any, ...]:
         where = {"repo": 1, "path": ref.path, "g": self.generation, "key": bytes.fromhex(ref.chunk_id)}
-        return self._answer(lookup.ONE, where)
+        return self._answer(GET, where)
 
     def at(self, location: Location) -> tuple[Any, ...]:
         where = {"repo": 1, "path": location.path, "g": self.generation, "line": location.line}

@@ -145,6 +145,7 @@ def test_a_manifest_that_is_gone_or_half_written_is_a_warning(
     assert look(run, indexed, 0) == {}
 
 
+@pytest.mark.durability
 @pytest.mark.skipif(os.name != "posix", reason="kills a process")
 def test_a_run_that_did_not_end_and_what_it_left_are_told(indexed: Path, run: Run) -> None:
     (indexed / "more.py").write_text("x = 1\n")

@@ -160,6 +160,7 @@ def test_a_refresh_fills_no_cold_store(indexed: Path, run: Run, port: str) -> No
     assert done.code == 0 and done.json["freshness"][0]["generation"] == 2, "flipping back needs nothing"
 
 
+@pytest.mark.durability
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_while_another_process_indexes_the_answer_comes_at_once(indexed: Path, home: Path, run: Run) -> None:
     add(indexed / RETRY, "\n\ndef freshly_typed(a):\n    return a\n")
@@ -189,6 +190,7 @@ def test_while_another_process_indexes_the_answer_comes_at_once(indexed: Path, h
     assert (done.code, done.json["freshness"][0]["generation"]) == (0, 2), "the writer had indexed it all"
 
 
+@pytest.mark.durability
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("point", ["index.walk", "index.sealed", "index.flip", "index.published"])
 def test_a_search_that_is_killed_while_it_indexes_loses_nothing(indexed: Path, run: Run, point: str) -> None:
@@ -201,6 +203,7 @@ def test_a_search_that_is_killed_while_it_indexes_loses_nothing(indexed: Path, r
     assert found(done)["path"] == RETRY
 
 
+@pytest.mark.durability
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_search_that_is_interrupted_while_it_indexes_ends_with_130(indexed: Path, home: Path, run: Run) -> None:
     add(indexed / RETRY, "\n\ndef freshly_typed(a):\n    return a\n")

@@ -148,6 +148,7 @@ def test_runs_are_logged_newest_first_with_how_they_ended(indexed: Path, run: Ru
     assert "failed not_found" in run("status", "--runs", indexed).out
 
 
+@pytest.mark.durability
 @pytest.mark.skipif(os.name != "posix", reason="kills a process")
 def test_a_killed_run_is_shown_as_one_that_did_not_end(indexed: Path, run: Run) -> None:
     edit(indexed, "second")
@@ -315,12 +316,13 @@ def test_gc_gives_room_back_to_the_disk(two: Path, run: Run) -> None:
     assert run("doctor", two).code == 0
 
 
+@pytest.mark.durability
 @pytest.mark.skipif(os.name != "posix", reason="stops a process")
 def test_a_repository_that_is_being_indexed_is_left_alone(indexed: Path, run: Run, home: Path) -> None:
     edit(indexed, "second")
     writer = subprocess.Popen(
         [sys.executable, "-m", "codequay", "index", indexed],
-        env=environment(home, {"CODEQUAY_TEST_FAILPOINT": "index.sealed:1:stop"}),
+        env=environment(home, {"CODEQUAY_TEST_FAILPOINT": "index.flip:1:stop"}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -344,6 +346,7 @@ def test_a_repository_that_is_being_indexed_is_left_alone(indexed: Path, run: Ru
     assert found(run, indexed, "def second") == ["src/store/cache.py"]
 
 
+@pytest.mark.durability
 @pytest.mark.skipif(os.name != "posix", reason="kills a process")
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_a_gc_that_is_killed_loses_nothing_and_is_finished_by_the_next(two: Path, run: Run, times: int) -> None:

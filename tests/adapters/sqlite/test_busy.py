@@ -24,6 +24,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.durability
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 @pytest.mark.parametrize("paused", [False, True])
 def test_who_writes_is_named(tmp_path: Path, paused: bool) -> None:

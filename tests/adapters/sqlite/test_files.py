@@ -400,6 +400,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.durability
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_killed_writer_leaves_the_published_generation_readable(tmp_path: Path) -> None:
     kept = make_file("src/keep.py", "def keep\n    pass\n")

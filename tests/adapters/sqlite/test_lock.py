@@ -169,6 +169,7 @@ async def _ended(pid: int) -> None:
     raise AssertionError("it lives on")
 
 
+@pytest.mark.durability
 @posix
 def test_a_paused_owner_is_replaced_only_after_expiry_and_learns_of_it(tmp_path: Path) -> None:
     async def main() -> None:

@@ -286,6 +286,7 @@ def _start(
     )
 
 
+@pytest.mark.durability
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_migration_that_is_killed_leaves_the_store_as_it_was(old: Path) -> None:
     before = tables(old)

@@ -78,6 +78,7 @@ run(body())
 """
 
 
+@pytest.mark.durability
 @pytest.mark.parametrize("point", ["reading", "tantivy.commit:1", "tantivy.commit:2", "done"])
 def test_a_compaction_killed_anywhere_leaves_every_answer_as_it_was(tmp_path: Path, point: str) -> None:
     async def prepare() -> list[list[RankHit]]:

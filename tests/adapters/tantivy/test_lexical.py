@@ -123,6 +123,7 @@ run(body())
 """
 
 
+@pytest.mark.durability
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="says who is paused through /proc")
 def test_a_paused_writer_is_named(tmp_path: Path) -> None:
     async def begin() -> None:
@@ -182,6 +183,7 @@ run(body())
 """
 
 
+@pytest.mark.durability
 @pytest.mark.parametrize("point", ["sync", "buried", "seal"])
 def test_a_writer_killed_before_between_or_after_the_commits_leaves_the_sealed_generation_whole(
     tmp_path: Path, point: str

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
-from codequay.ports.chunks import Chunk, ChunkRef, PlacedChunk
+from codequay.ports.chunks import Chunk, ChunkRef, Definition, PlacedChunk
 from codequay.ports.generations import Scope
 
 from . import generations, rows
 from .generations import VISIBLE
-from .schema import pack_id
+from .schema import kind_name, pack_id
 
 PER_STATEMENT = 200
 MANY = 8
@@ -27,10 +27,15 @@ Held = dict[tuple[bytes | str, bytes, bytes | str], Chunk]
 """Chunks by blob, shape of its cutting, and id. Equal keys are equal chunks, in whatever generation."""
 
 ONE = (
-    f"SELECT {rows.CHUNK} FROM placement p CROSS JOIN content c ON c.id = p.content"
+    f"SELECT {rows.CHUNK}, d.name, d.kind, d.line FROM repo r"
+    " CROSS JOIN generation g ON g.repo = r.id AND g.generation = :g AND g.sealed"
+    f" CROSS JOIN placement p ON p.repo = r.id AND p.path = :path AND {VISIBLE}"
+    " CROSS JOIN content c ON c.id = p.content"
     " CROSS JOIN chunk k ON k.id >= c.chunk AND k.id < c.chunk + c.chunks AND k.key = :key"
-    f" LEFT JOIN piece t ON t.id = k.piece WHERE p.repo = :repo AND p.path = :path AND {VISIBLE}"
+    " LEFT JOIN piece t ON t.id = k.piece"
+    " LEFT JOIN definition d ON d.id >= k.definition AND d.id < k.definition + k.definitions WHERE r.name = :repo"
 )
+"""A row per definition of the chunk, one when it has none: for one chunk a statement costs more than the rows."""
 LYING = (
     "WITH want(path) AS (VALUES {}) SELECT p.path, c.id, c.blob, c.shape FROM want CROSS JOIN placement p"
     f" ON p.repo = ? AND p.path = want.path AND {VISIBLE.replace(':g', '?')} CROSS JOIN content c ON c.id = p.content"
@@ -86,12 +91,15 @@ def get(connection: sqlite3.Connection, refs: Sequence[ChunkRef], scope: Scope, 
 
 def _one(connection: sqlite3.Connection, ref: ChunkRef, scope: Scope) -> PlacedChunk | None:
     repo_id, path, chunk_id = ref
-    repo, generation = generations.resolve(connection, scope).get(repo_id, (0, 0))
-    where = {"repo": repo, "path": path, "g": generation, "key": pack_id(chunk_id)}
-    row = connection.execute(ONE, where).fetchone() if repo else None
-    if row is None:
+    if len(scope) > 1:
+        generations.resolve(connection, scope)
+    where = {"repo": repo_id, "path": path, "g": dict(scope).get(repo_id, 0), "key": pack_id(chunk_id)}
+    found = connection.execute(ONE, where).fetchall()
+    if not found:
+        generations.resolve(connection, scope)
         return None
-    names = rows.definitions(connection, *row[10:12])
+    row = found[0]
+    names = tuple([Definition(one[16], kind_name(one[17]), one[18]) for one in found if one[16] is not None])
     return PlacedChunk(repo_id, path, rows.chunk(row, rows.Inflated().text(row), names))
 
 

@@ -11,6 +11,9 @@ LARGE = 262_144
 """Bytes from which a block is mapped, and goes back to the system when it is freed; also the free space at the end of
 a heap that is kept. Left alone, glibc raises both to the largest block freed so far: Tantivy's are a megabyte."""
 
+owned = False
+"""Whether the process is there for codequay alone, so that its allocator may be tuned; the command line says so."""
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Of malloc.h."""
 
@@ -23,11 +26,11 @@ WORKER_ENVIRONMENT = {
 
 
 def save() -> None:
-    """From now on give back what is freed. Without glibc nothing happens.
+    """From now on give back what is freed. Nothing happens without glibc, or in a program that embeds the library.
 
     At 150 MB of source an index run's peak fell from 298 to 236 MB, for 5 % more processor time.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not owned:
         return
     import ctypes
 

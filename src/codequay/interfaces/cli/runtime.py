@@ -58,6 +58,9 @@ def ask(call: Invocation, settings: Settings, work: Callable[[Quay], Awaitable[T
     import asyncio
     import threading
 
+    from codequay.indexing import memory
+
+    memory.owned = True
     library = app(call, settings)
     received: list[int] = []
     late: list[threading.Timer] = []

@@ -1,4 +1,4 @@
-"""Sessions: `nox` alone runs lint, types and tests on every supported interpreter that is found."""
+"""Sessions: `nox` alone runs lint, types, durability, tests on every supported interpreter that is found, and docs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Permissions for tests that run as root, whom they do not bind."""
 
 import os
+import subprocess
 import sys
 
 
@@ -16,3 +17,15 @@ def without_override() -> None:
         libc = ctypes.CDLL(None)
         for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
             libc.prctl(drop_from_bounding_set, capability, 0, 0, 0)
+
+
+def bound_reader(script: str, folder: os.PathLike[str]) -> "subprocess.Popen[str]":
+    """A child that runs ``script`` with the folder as its argument, and that permissions bind; it talks by lines."""
+    return subprocess.Popen(
+        [sys.executable, "-c", script, os.fspath(folder)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=without_override,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )

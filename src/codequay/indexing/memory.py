@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 
 ARENAS = 1
-"""Heaps for all threads. glibc makes eight per processor, and each keeps the most it ever held. Two took no less
-processor time and 14 MB more."""
+"""Heaps for all threads. glibc makes eight per processor, and each keeps the most it ever held."""
 LARGE = 262_144
 """Bytes from which a block is mapped, and goes back to the system when it is freed; also the free space at the end of
 a heap that is kept. Left alone, glibc raises both to the largest block freed so far: Tantivy's are a megabyte."""
@@ -28,7 +27,7 @@ WORKER_ENVIRONMENT = {
 def save() -> None:
     """From now on give back what is freed. Nothing happens without glibc, or in a program that embeds the library.
 
-    At 150 MB of source an index run's peak fell from 298 to 236 MB, for 5 % more processor time.
+    It costs some processor time: ``bench.index_speed`` prints both, the peak and the time.
     """
     if sys.platform != "linux" or not owned:
         return

@@ -24,7 +24,7 @@ from codequay.ports.chunks import ChunkRef, FileChunks, FileRef
 from codequay.ports.errors import Conflict, Corrupt, FingerprintMismatch, LockBusy, NotFound, ResourceExhausted
 from tests.adapters.sqlite.stores import REPO, chunk_store, make_file, make_files, publish, scope
 from tests.contexts import run
-from tests.permissions import without_override
+from tests.permissions import bound_reader, without_override
 
 
 async def _index(data: Path, count: int = 5) -> None:
@@ -290,14 +290,7 @@ def test_reader_of_a_read_only_folder_follows_those_who_may_write(open_folder: P
         if not live:
             writer.close()
         open_folder.chmod(0o555)
-        child = subprocess.Popen(
-            [sys.executable, "-c", _FOLLOW, str(open_folder)],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"},
-            preexec_fn=without_override,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        child = bound_reader(_FOLLOW, open_folder)
         assert child.stdin is not None
         assert child.stdout is not None
         with child, child.stdin:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +12,7 @@ import pytest
 
 from tests.adapters.tantivy.stores import index, lex_file, publish
 from tests.contexts import run
-from tests.permissions import without_override
+from tests.permissions import bound_reader
 
 _FOLLOW = """
 import asyncio, sys
@@ -57,14 +55,7 @@ def test_an_open_reader_of_a_read_only_folder_sees_later_generations(folder: Pat
 
     run(write(1))
     _allow(folder, writing=False)
-    child = subprocess.Popen(
-        [sys.executable, "-c", _FOLLOW, str(folder)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"},
-        preexec_fn=without_override,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    child = bound_reader(_FOLLOW, folder)
     assert child.stdin is not None
     assert child.stdout is not None
     with child, child.stdin:

@@ -54,8 +54,10 @@ def test_a_revision_that_is_not_indexed_names_the_command(tagged: Path, run: Run
     assert run("index", tagged).code == 0
     for words in (["search", "x", tagged], ["show", tagged / "README.md"]):
         done = run(*words, "--rev", "v1")
-        done.failed(4, what="", fix=f"codequay index --rev v1 {words[-1]}", error="not_indexed")
-    run("search", "x", tagged, "--rev", "no such").failed(4, what="", fix="--rev 'no such'", error="not_indexed")
+        done.failed(4, what="revision v1 of", fix=f"codequay index --rev v1 {words[-1]}", error="not_indexed")
+    run("search", "x", tagged, "--rev", "no such").failed(
+        4, what="revision no such of", fix="--rev 'no such'", error="not_indexed"
+    )
 
 
 def test_another_name_of_the_same_commit_will_do(tagged: Path, run: Run) -> None:

@@ -100,10 +100,12 @@ class Freshness:
 
         try:
             await self._openings.run(where.ports, resolve(where.place, self._openings.stores(where.ports)))
-        except NotIndexed:
+        except NotIndexed as exc:
             names = await self._same_commit(where, rev)
             if not names:
-                raise
+                if exc.component:  # a store that does not hold it, which says so itself
+                    raise
+                raise NotIndexed(f"revision {rev} of {where.place.label} is not indexed", remedy=exc.remedy) from exc
             where = replace(where, place=replace(where.place, snapshots=(revision_name(rev), *names)))
         return where
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import tantivy
 
 from codequay.ports.errors import LockBusy
+from codequay.ports.process import is_paused
 
 from .index import open_index
 from .segments import META
@@ -50,7 +51,7 @@ def _busy(lock: Path) -> LockBusy:
     if host != socket.gethostname():
         return LockBusy(f"process {pid} on {host} is writing to this lexical index", remedy="wait until it has ended")
     details = {"pid": int(pid), "host": host}
-    if _paused(pid):
+    if is_paused(int(pid)):
         return LockBusy(
             f"process {pid}, which is paused, is writing to this lexical index",
             remedy=f"let it go on (kill -CONT {pid}) or end it (kill -KILL {pid}), then try again",
@@ -61,12 +62,3 @@ def _busy(lock: Path) -> LockBusy:
         remedy=f"wait until it has ended, or end it (kill {pid}); then try again",
         details=details,
     )
-
-
-def _paused(pid: str) -> bool:
-    """Whether the process is stopped by a signal; False where the system has no /proc."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] in ("T", "t")

@@ -1,21 +1,30 @@
-"""Sessions: `nox` alone runs lint, types, durability, tests on every supported interpreter that is found, and docs."""
+"""Sessions: `nox` alone runs lint, types, durability, selftest, tests on every supported interpreter, and docs."""
 
 from __future__ import annotations
 
+import os
+import random
+import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nox
+import nox.command
 
 nox.needs_version = ">=2024.10"
-nox.options.sessions = ["lint", "types", "durability", "tests", "docs"]
+nox.options.sessions = ["lint", "types", "durability", "selftest", "tests", "docs"]
 nox.options.error_on_missing_interpreters = True
 nox.options.reuse_existing_virtualenvs = True
 
 SUPPORTED = ("3.11", "3.12", "3.13")
 PIP = ("-c", "constraints.txt")
+PATIENT = ("--timeout", "60")
+"""For ``contract check`` where other work keeps the machine busy."""
 
 
 def _interpreters() -> list[str]:
@@ -54,9 +63,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=_interpreters())
 def tests(session: nox.Session) -> None:
-    """The tests but for those of durability; coverage is reported for the interpreter that runs nox."""
+    """The tests but for durability and the kit itself; coverage is reported for the interpreter that runs nox."""
     session.install(*PIP, "-e", ".[dev]")
-    pytest = ("pytest", "-n", "auto", "-m", "not durability", *session.posargs)
+    pytest = ("pytest", "-n", "auto", "-m", "not durability and not kit", *session.posargs)
     if session.python != sys.executable:
         session.run(*pytest)
         return
@@ -68,9 +77,112 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def durability(session: nox.Session) -> None:
-    """Nothing is lost: processes killed at named points, readers beside a writer, random edits, damaged files."""
+    """Nothing is lost: processes killed at named points, readers beside a writer, random edits, damage, upkeep."""
     session.install(*PIP, "-e", ".[dev]")
     session.run("pytest", "-n", "auto", "-m", "durability", *session.posargs)
+
+
+@nox.session
+def selftest(session: nox.Session) -> None:
+    """How strong the contract kit is: every saboteur must die, and at least 95 of 100 mutants of each reference.
+
+    First the kit itself: adapters that misbehave, and right ones of odd kinds that it must not accuse.
+    """
+    session.install(*PIP, "-e", ".[dev]")
+    session.run("pytest", "-n", "auto", "-m", "kit")
+    session.run("codequay", "contract", "selftest", *session.posargs)
+
+
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """What each clause is there for: every one, run alone, must catch some broken adapter. Takes many minutes."""
+    session.install(*PIP, "-e", ".[contract]")
+    session.run("codequay", "contract", "selftest", "--matrix", *session.posargs)
+
+
+@nox.session
+def explore(session: nox.Session) -> None:
+    """With seeds that nobody has tried: the fuzz tests, the state machines of every adapter, and pairs of adapters.
+
+    Each seed is printed: ``codequay contract check NAME --seed N`` and hypothesis's own line repeat a failure.
+    """
+    session.install(*PIP, "-e", ".[dev]")
+    session.run("pytest", "-n", "auto", "--hypothesis-profile=explore", "tests/fuzz", *session.posargs)
+    order = random.SystemRandom()
+    shipped = _shipped()
+    for component in shipped:
+        session.run("codequay", "contract", "check", component, *PATIENT, "--seed", str(order.randrange(2**32)))
+    for component in shipped:
+        port, name = component.split(".")
+        # Sources differ by what they are: a folder has no revisions, and each finds its files in its own way.
+        if port != "source" and name not in ("memory", "noop"):
+            pair = ("--from", f"{port}.memory", "--to", component)
+            session.run("codequay", "contract", "diff", *pair, "--seed", str(order.randrange(2**32)))
+
+
+@nox.session
+def certify(session: nox.Session) -> None:
+    """Check every adapter that codequay brings, and write its certificate into its folder."""
+    session.install(*PIP, "-e", ".[contract]")
+    asked = session.posargs
+    wrong = []
+    for component, module in _shipped().items():
+        if asked and component not in asked:
+            continue
+        report = Path("src", *module.split("."), "certificates", f"{component}.json")
+        try:
+            session.run("codequay", "contract", "check", component, *PATIENT, "--report", str(report))
+        except nox.command.CommandFailed:
+            wrong.append(component)
+    if wrong:
+        session.error(f"not certified: {', '.join(wrong)}")
+
+
+def _shipped() -> dict[str, str]:
+    """Adapter -> the package that holds its spec, as announced."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    announced: dict[str, str] = project["entry-points"]["codequay.adapters"]
+    return {component: value.partition(":")[0] for component, value in announced.items()}
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """Adapters of real servers, built and installed as wheels: their tests, and the contract. ``-- certify`` keeps it.
+
+    The servers come from ``.ci/services``; one that runs already is used and left alone. Without a server the session
+    is skipped as unverified; under ``CI=true`` it fails.
+    """
+    ours = Path("contrib", "codequay-mariadb")
+    wheels = Path(session.virtualenv.location, "wheels").resolve()
+    shutil.rmtree(wheels, ignore_errors=True)
+    session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(wheels), ".", str(ours), silent=True)
+    kit, adapter = (str(next(wheels.glob(f"{name}-*.whl"))) for name in ("codequay", "codequay_mariadb"))
+    session.install(*PIP, f"{kit}[contract]", f"{adapter}[test]", "mypy")
+    session.install("--force-reinstall", "--no-deps", kit, adapter)
+    with session.chdir(ours):
+        session.run("mypy")
+    with _running(session, "mariadb") as env:
+        session.run("pytest", "-c", str(ours / "pyproject.toml"), str(ours / "tests"), env=env)
+        folder = ours / "src" / "codequay_mariadb" / "certificates" if "certify" in session.posargs else wheels
+        report = folder / "chunks.mariadb.json"
+        session.run("codequay", "contract", "check", "chunks.mariadb", "--report", str(report), env=env)
+
+
+@contextmanager
+def _running(session: nox.Session, name: str) -> Iterator[dict[str, str]]:
+    """A running server; what tests read of it."""
+    services = (sys.executable, str(Path(".ci", "services").resolve()))
+    was = subprocess.run([*services, "status", name], capture_output=True, text=True, check=False)
+    up = was if was.returncode == 0 else subprocess.run([*services, "up", name], stdout=subprocess.PIPE, text=True)
+    if up.returncode:
+        reason = f"unverified: there is no {name} server"
+        (session.error if os.environ.get("CI") else session.skip)(reason)
+    lines = (line.removeprefix("export ").partition("=") for line in up.stdout.splitlines())
+    try:
+        yield {key: shlex.split(value)[0] for key, _, value in lines}
+    finally:
+        if up is not was:
+            subprocess.run([*services, "down", name], check=True)
 
 
 @nox.session

@@ -31,6 +31,8 @@ def loaded_after(code: str, names: tuple[str, ...]) -> list[str]:
             "from codequay.interfaces.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass",
             HEAVY,
         ),
+        ("from codequay.interfaces.cli.main import main; main(['adapters'])", (*CLIENTS, "hypothesis", "asyncio")),
+        ("import codequay.contract", (*CLIENTS, "pytest")),
     ],
 )
 def test_no_client_library_is_loaded_before_it_is_needed(code: str, names: tuple[str, ...]) -> None:

@@ -19,6 +19,8 @@ from tests.permissions import without_override
 from .conftest import Run, check, check_part, git, still_answers
 from .test_migrations import make_newer, make_older
 
+pytestmark = pytest.mark.durability
+
 
 def look(run: Run, place: Path, code: int, **env: str) -> dict[str, list[tuple[str, str, str]]]:
     """Component -> (level, what, remedy) of everything that is not well; the answer fits its schema."""

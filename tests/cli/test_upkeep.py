@@ -16,6 +16,8 @@ import pytest
 
 from .conftest import SAMPLE, Run, check, check_part, environment, git, repository, still_answers
 
+pytestmark = pytest.mark.durability
+
 
 @pytest.fixture
 def two(tmp_path: Path, run: Run) -> Path:

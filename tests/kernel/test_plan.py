@@ -200,8 +200,3 @@ def test_a_plan_imports_no_implementation(tmp_path: Path) -> None:
     with on_path(tmp_path):
         plan(settings(tmp_path, "ports.cache=shelf"))
         assert "acme_shelf_impl" not in sys.modules
-
-
-def test_a_certificate_that_is_required_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match=r"cache\.memory has no certificate"):
-        plan(settings(tmp_path, "ports.cache.certificate=require"))

@@ -15,6 +15,7 @@ from codequay.ports.errors import BrokenPlugin, ConfigError, SecretError
 from codequay.ports.generations import GenerationStore
 from codequay.ports.spec import AdapterSpec, Capabilities, PortSpec
 
+from . import certificates
 from .errors import PlanError, did_you_mean
 from .options import load_options
 from .registry import Registry, missing_requirement, resolve
@@ -33,7 +34,7 @@ _REACH = ("process", "host", "network")
 class PortPlan:
     """One port: ``instance`` is the configured table of options, ``at`` where the choice was made, ``why`` for people.
 
-    ``spec`` is None for an object given as an override.
+    ``spec`` is None for an object given as an override. ``module`` holds the spec; "" when the caller gave it.
     """
 
     port: str
@@ -48,10 +49,18 @@ class PortPlan:
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     layers: Mapping[str, Any] = field(default_factory=dict)
     override: Any = field(default=None, repr=False)
+    module: str = ""
 
     @property
     def component(self) -> str:
         return f"{self.port}.{self.adapter}"
+
+    @property
+    def certificate(self) -> certificates.State:
+        """What the kit has certified of the adapter. Reads its folder, so nobody asks on the way to an answer."""
+        if self.spec is None:
+            return "double"
+        return certificates.state(self.component, self.module, self.port_spec) if self.module else "none"
 
     def to_json(self) -> dict[str, Any]:
         """For ``codequay plan``."""
@@ -67,7 +76,7 @@ class PortPlan:
             },
             "capabilities": self.capabilities.to_json(),
             "stability": self.spec.stability if self.spec else "double",
-            "certificate": "none" if self.spec else "double",
+            "certificate": self.certificate,
         }
 
 
@@ -130,7 +139,7 @@ def make_plan(
     planned: dict[str, PortPlan] = {}
     for port in dict.fromkeys(ports):
         try:
-            one = _plan_port(port, settings, registry, (overrides or {}).get(port), warnings, problems)
+            one = _plan_port(port, settings, registry, (overrides or {}).get(port))
         except PlanError as several:
             problems += several.errors
             continue
@@ -140,6 +149,7 @@ def make_plan(
             problems.append(error)
             continue
         _check_needs(one, settings, (needs or {}).get(port), problems)
+        _check_certificate(one, settings, problems, warnings)
         planned[port] = one
     _check_reach(planned, registry, problems, warnings)
     _check_tables(settings, registry, warnings)
@@ -160,8 +170,6 @@ def _plan_port(
     settings: Settings,
     registry: Registry,
     override: object,
-    warnings: list[str],
-    problems: list[ConfigError],
 ) -> PortPlan:
     port_spec = registry.port(port)
     binding = settings.ports.get(port)
@@ -173,6 +181,7 @@ def _plan_port(
         return PortPlan(
             port, port_spec, "override", "override", "overrides", why, caps, layers=layers, override=override
         )
+    module = ""
     if isinstance(override, AdapterSpec):
         spec, name, at, why, distribution = override, override.name, "overrides", "given by the caller", ""
     else:
@@ -181,6 +190,7 @@ def _plan_port(
         technology = settings.adapters.get(name, {}).get("use", name)
         announced = registry.announcement(port, technology)
         spec, distribution = registry.spec(port, technology), f"{announced.distribution} {announced.version}".strip()
+        module = announced.module
     instance = name.rpartition(":")[2]
     raw = {key: value for key, value in settings.adapters.get(instance, {}).items() if key != "use"}
     options = with_references(raw, settings.environment)
@@ -196,13 +206,9 @@ def _plan_port(
         config = load_options(spec, options, instance, settings.origin)
         if spec.narrow:
             caps = resolve(spec.narrow, f"{port}.{spec.name}", distribution)(config)
-    if binding is not None and binding.certificate != "ignore":
-        message = f"{port}.{spec.name} has no certificate (codequay contract check {port}.{spec.name})"
-        if binding.certificate == "require":
-            problems.append(ConfigError(message, at=at, remedy="take another adapter, or lower certificate"))
-        else:
-            warnings.append(message)
-    return PortPlan(port, port_spec, spec.name, instance, at, why, caps, spec, distribution, options, layers)
+    return PortPlan(
+        port, port_spec, spec.name, instance, at, why, caps, spec, distribution, options, layers, module=module
+    )
 
 
 def _choice(
@@ -264,6 +270,40 @@ def _check_needs(one: PortPlan, settings: Settings, needs: object, problems: lis
         )
         if short:
             problems.append(_lacks(one, item.name, one.at, "a service needs it"))
+
+
+_UNCERTIFIED: Mapping[certificates.State, str] = {
+    "none": "has no certificate",
+    "stale": "has changed since it was certified",
+    "other contract": "was certified for another version of the port",
+    "double": "was certified on a stand-in for its server",
+    "unverified": "has a certificate that leaves clauses unverified",
+    "failed": "has a certificate that says that it failed",
+}
+
+
+def _check_certificate(one: PortPlan, settings: Settings, problems: list[ConfigError], warnings: list[str]) -> None:
+    """``certificate = "require"`` makes an error of what ``"warn"`` warns of; ``"off"`` does not even look."""
+    binding = settings.ports.get(one.port)
+    wanted = binding.certificate if binding else "off"
+    if wanted == "off" or one.certificate == "certified":
+        return
+    if one.spec is None:
+        message = f"{one.port} is served by an object that the caller gave: it has no certificate"
+    else:
+        message = f"{one.component} {_UNCERTIFIED[one.certificate]}"
+    if wanted == "warn":
+        warnings.append(f"{message} (codequay contract check {one.component})" if one.spec else message)
+        return
+    where = f"ports.{one.port}.certificate"
+    problems.append(
+        ConfigError(
+            message,
+            component=one.component,
+            at=f"{where} ({settings.origin(where)})",
+            remedy=f"take an adapter that is certified (codequay adapters), or set {where} to warn",
+        )
+    )
 
 
 def _lacks(one: PortPlan, capability: str, at: str, why: str) -> ConfigError:

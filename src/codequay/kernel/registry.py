@@ -32,6 +32,11 @@ class Announcement(NamedTuple):
     distribution: str
     version: str
 
+    @property
+    def module(self) -> str:
+        """The module that holds the spec."""
+        return self.value.partition(":")[0]
+
 
 class Registry:
     """The adapters that are announced. An object to pass around; ``default_registry()`` reads the environment."""

@@ -43,8 +43,10 @@ class Secret:
             return value
         try:
             return Path(name).expanduser().read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
-        except (OSError, UnicodeDecodeError) as exc:
-            why = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        except (OSError, ValueError, RuntimeError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else str(exc)
+            if isinstance(exc, UnicodeDecodeError):
+                why = "it is not UTF-8"
             raise SecretError(f"the secret file {name} cannot be read: {why}", remedy=f"create {name}") from exc
 
 

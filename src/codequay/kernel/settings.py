@@ -59,7 +59,7 @@ class Binding:
     adapter: str
     require: tuple[str, ...] = ()
     layers: Mapping[str, Any] = field(default_factory=dict)
-    certificate: Literal["ignore", "warn", "require"] = "ignore"
+    certificate: Literal["off", "warn", "require"] = "off"
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def from_toml(content: bytes, name: str) -> Source:
     try:
         text = content.decode("utf-8-sig")
         tree = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:  # of the encoding, the syntax, a number of thousands of digits
         line = re.search(r"line (\d+)", str(exc))
         at = f"{name}:{line[1]}" if line else name
         raise ConfigError(f"{name} is not TOML: {exc}", at=at, remedy="correct the file") from exc
@@ -105,7 +105,7 @@ def decoded(text: str) -> Any:
 
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
     return text
 

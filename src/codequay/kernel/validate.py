@@ -111,7 +111,7 @@ BINDING: dict[str, Read] = {
     "adapter": _text,
     "require": _words,
     "layers": lambda value: value,
-    "certificate": _among("ignore", "warn", "require"),
+    "certificate": _among("off", "warn", "require"),
 }
 
 
@@ -146,7 +146,9 @@ class _Checker:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            self.wrong(path, f"must be a table, not {value!r}", remedy=f"write [{path}]")
+            # Of an adapter it may be an address with a password.
+            shown = f"a {type(value).__name__}" if path.startswith("adapters") else repr(value)
+            self.wrong(path, f"must be a table, not {shown}", remedy=f"write [{path}]")
             return {}
         return value
 

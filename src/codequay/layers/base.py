@@ -51,7 +51,7 @@ def number(value: object, low: float, high: float) -> float:
     """
     try:
         found = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else low - 1
-    except ValueError:
+    except (ValueError, OverflowError):
         found = low - 1
     if not low <= found <= high:
         raise ValueError(f"must be a number from {low:g} to {high:g}, not {value!r}")

@@ -6,8 +6,14 @@ and the same file on two branches is stored once. Chunks of one blob may overlap
 order of start byte, each chunk giving only the bytes that are not covered yet.
 
 The caller guarantees: paths and spans are valid (the guard has checked them), a blob id always stands for the same
-bytes, and all chunks of a blob arrive in one ``FileChunks``. The store guarantees the clauses below. Reads never
-see a generation other than the one in their scope, whatever a writer does meanwhile.
+bytes, and all chunks of a blob arrive in one ``FileChunks``, in order of start byte. Together they cover the blob's
+text from its first byte to its last, without a gap, and they end between characters. A chunk id stands for one chunk,
+equal in every field, and occurs once in a file. The same blob may come in two languages, or cut in two ways, with
+other chunk ids each time: what a placement shows is what was staged with it. Texts hold any character but lone
+surrogates: NUL, "\\r\\n", a byte order mark; a chunk may be megabytes long.
+
+The store guarantees the clauses below. Reads never see a generation other than the one in their scope, whatever a
+writer does meanwhile.
 
 Units: offsets are bytes of the decoded text in UTF-8, end exclusive; lines count from 1, both ends inclusive.
 """
@@ -31,6 +37,7 @@ from .generations import (
     StageResult,
     check_batch,
     check_generation,
+    check_least,
     check_limit,
     check_path,
     check_repo,
@@ -72,6 +79,7 @@ class Chunk:
     content_hash: str = ""
     """blake2b-128 of the text in hex: equal texts of different blobs are found by it."""
     definitions: tuple[Definition, ...] = ()
+    """Their order is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,10 @@ class PlacedFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FilePage:
-    """One page of ``scan``, ordered by (repo_id, path); ``after`` continues, None at the end."""
+    """One page of ``scan``, ordered by (repo_id, path).
+
+    ``after`` is the (repo_id, path) of the last file when more follow, and None when none does.
+    """
 
     files: tuple[PlacedFile, ...]
     after: tuple[str, str] | None
@@ -150,11 +161,12 @@ class FilePage:
 
 @dataclass(frozen=True, slots=True)
 class ChunkStats:
-    """What a scope shows: files, chunks, and bytes of text before compression."""
+    """What a scope shows; content that lies at two paths counts twice."""
 
     files: int
     chunks: int
     bytes: int
+    """Of the files' texts in UTF-8, before compression; where chunks overlap, once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,9 +174,12 @@ class ChunkCapabilities(Capabilities):
     """What a chunk store declares."""
 
     max_limit: int = 10_000
-    """Largest ``limit`` of ``scan`` and ``defined``."""
+    """Largest ``limit`` of ``scan`` and ``defined``; at least 1000, which ``scan`` takes by default."""
     reclaim: bool = False
     """Deleted content leaves room in the files until ``reclaim``; see ``SupportsReclaim``."""
+
+    def __post_init__(self) -> None:
+        check_least(max_batch=self.max_batch, max_limit=self.max_limit)
 
 
 class ChunkStore(GenerationStore, Protocol):
@@ -176,44 +191,58 @@ class ChunkStore(GenerationStore, Protocol):
     ) -> StageResult:
         """Put files into the generation, replacing what lies at their paths, and take ``removed`` paths out.
 
-        A path both removed and staged is staged. The last of equal paths wins. A placement that is unchanged
-        against the base is not written, nor is a blob that the store holds (CH-06). Applied as a whole (CH-07).
+        A path both removed and staged is staged. The last of equal paths wins. A removed path that is not there is no
+        error. A placement that is unchanged is not written, nor is a blob that the store holds (CH-06). With
+        ``atomic_batch`` the call is applied as a whole or not at all (CH-07).
 
-        :raises Conflict: the generation was not begun, or a newer writer has dropped it (GE-03)
+        :raises Conflict: the generation was not begun, has been deleted, or is sealed (GE-03)
         """
         ...
 
     @op(effect=Effect.READ, batch="refs", sync=True)
     async def get(self, refs: Sequence[ChunkRef], *, scope: Scope) -> list[PlacedChunk | None]:
-        """The chunks, aligned with ``refs``; None where the scope shows no such chunk at that path (CH-01)."""
+        """The chunks, aligned with ``refs``; None where the scope shows no such chunk at that path (CH-01).
+
+        A chunk that is gone from its file is None, also when the store still holds it for another generation or path.
+        """
         ...
 
     @op(effect=Effect.READ, batch="files", sync=True)
     async def of_file(self, files: Sequence[FileRef], *, scope: Scope) -> list[list[PlacedChunk] | None]:
-        """Every chunk of each file, by (start_byte, end_byte, id); None where the scope shows no such file (CH-02)."""
+        """Every chunk of each file, by (start_byte, end_byte, id); None where the scope shows no such file (CH-02).
+
+        A file without chunks gives ``[]``. The lists are the caller's, who may change them.
+        """
         ...
 
     @op(effect=Effect.READ, batch="locations", sync=True)
     async def at(self, locations: Sequence[Location], *, scope: Scope) -> list[PlacedChunk | None]:
         """The chunk that covers each line: the smallest of kind function or method, else class-like, else any.
 
-        Smallest by bytes; ties: later start, then smaller id (CH-03). None where nothing covers the line.
+        Class-like are ``CLASS_KINDS``. Smallest by bytes (``end_byte - start_byte``); ties: later start, then smaller
+        id (CH-03). None where nothing covers the line, or the scope shows no such file.
         """
         ...
 
     @op(effect=Effect.READ, sync=True)
     async def defined(self, names: Sequence[str], *, scope: Scope, limit: int) -> list[DefinitionHit]:
-        """Definitions with one of the names, exactly and case-sensitively, by (repo_id, path, line, name) (CH-04)."""
+        """Definitions with one of the names, exactly and case-sensitively, by (repo_id, path, line, name) (CH-04).
+
+        Beyond that any order. A definition of two overlapping chunks is two hits. ``limit`` is for all names together.
+        """
         ...
 
     @op(effect=Effect.READ, batch="blob_ids", sync=True)
     async def text(self, blob_ids: Sequence[str]) -> list[str | None]:
-        """The decoded text of each blob, aligned; None when the store does not hold it (CH-05)."""
+        """The decoded text of each blob, aligned; None for one that no generation shows (CH-05).
+
+        What is staged and not sealed yet may be there or not. The blob of an empty file is "".
+        """
         ...
 
     @op(effect=Effect.READ, sync=True)
     async def scan(self, *, scope: Scope, after: tuple[str, str] | None = None, limit: int = 1000) -> FilePage:
-        """The placements that the scope shows, complete and ordered, in pages (CH-08)."""
+        """The placements that the scope shows above ``after``, complete and ordered, in pages (CH-08)."""
         ...
 
     @op(effect=Effect.READ, sync=True)
@@ -230,6 +259,8 @@ class SupportsReclaim(Protocol):
 
     async def reclaim(self) -> int:
         """Write the files anew when much of them is empty; bytes given back, 0 when it was not worth it (CH-12).
+
+        It is worth it when a megabyte and half of the store are empty; below that the store may decide.
 
         What generations show stays as it is, and readers go on meanwhile. After a failure or a crash the store is as
         it was.
@@ -330,5 +361,13 @@ PORT = PortSpec(
         Clause("CH-10", "Non-ASCII text, names and paths come back unchanged."),
         Clause("CH-11", "One blob at two paths is stored once and found at both."),
         Clause("CH-12", "reclaim makes the files smaller and changes no answer.", Level.CAPABILITY),
+        Clause("CH-13", "A declared limit is reached, and one more is refused.", Level.CAPABILITY),
+        Clause("CH-14", "Long paths, names and texts, and large batches, come back whole."),
+        Clause("CH-15", "A blob in two languages, or cut in two ways, shows at each path what was staged there."),
+        Clause(
+            "CH-16",
+            "A batch of n takes at most a turn per max_batch and a constant, for reads and for stage.",
+            Level.BUDGET,
+        ),
     ),
 )

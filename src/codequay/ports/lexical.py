@@ -4,18 +4,35 @@ It must fit Tantivy (ranked, pre-tokenised chunks) and Zoekt (files, substrings)
 everything and an adapter takes what it needs. Tokenisation belongs to the adapter and enters its fingerprint.
 Signals, fusion and the verification of matches live above the port, over text from the chunk store.
 
-The caller guarantees valid arguments and that a blob id always stands for the same text. The index guarantees the
+The caller guarantees valid arguments and that a blob id always stands for the same text. Spans end between characters,
+and may overlap. Texts hold any character but lone surrogates, also NUL and "\\r\\n". The index guarantees the
 clauses; a repository outside the scope never takes a place in the top k.
+
+**Words.** A word is a run of letters, digits and underscores. Its parts are what remains when it is cut at underscores,
+between letters and digits, and where the case says so: ``getHTTPResponse2`` has get, HTTP, Response and 2. A document
+holds a term when one of its words, or a part of one, is the term without regard to case, in any script (by
+``str.lower`` or ``str.casefold``: whether "STRASSE" finds "straße" is free). It does not when the term is merely a
+substring ("etti" of "getting"). An index may go further: to inflected forms, to the words of a path (unit "file") and,
+for a term of several words or parts, to each of these. Single letters and digits that are parts need not be found, and
+words of scripts without spaces may be cut in any way that finds them.
+
+**Scores** are the index's own, finite and above 0; they compare within one answer only. Repetition, rarity and length
+may count or not. Two things are promised, each between documents alike otherwise: one that holds another term of the
+query is above one that does not, and so is one whose term weighs a hundred times as much as the other's (LX-14).
+Alike means as long, as often and as rare: one that is longer by the other term may rank lower. Weights of one query
+differ by up to 1e6; beyond that the lighter may count as nothing. The weight of a term of several words or parts counts
+once for the whole; how it is divided among them is free.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from functools import wraps
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from .chunks import Definition, FileRef
-from .errors import InvalidArgument
+from .errors import InvalidArgument, Unsupported
 from .generations import (
     CHECKS as GENERATION_CHECKS,
 )
@@ -28,6 +45,7 @@ from .generations import (
     StageResult,
     check_batch,
     check_generation,
+    check_least,
     check_limit,
     check_path,
     check_repo,
@@ -51,6 +69,7 @@ class LexSpan(NamedTuple):
 class LexFile:
     """A file as it is staged: placement, decoded text, definitions, chunk spans in order.
 
+    Without spans no chunk of it ranks; the file does.
     ``prepared`` is what the capability ``prepare`` made of the rest in another process, else None.
     """
 
@@ -65,7 +84,11 @@ class LexFile:
 
 
 class Term(NamedTuple):
-    """A word of a query, as typed, and its weight (1.0 is usual)."""
+    """A word of a query, as typed, and its weight (1.0 is usual, fractions count). The weights of equal words add up.
+
+    It has no syntax: any character that belongs to no word only separates words, and no word is left out for being
+    frequent ("the", "not").
+    """
 
     text: str
     weight: float = 1.0
@@ -79,7 +102,8 @@ class Where:
     """Filters applied before top k. All given ones must hold.
 
     ``prefix`` is a folder or file inside the repository ("src/a" holds for "src/a" and "src/a/b", not for "src/ab");
-    ``contains``/``excludes`` are substrings of the path, ignoring ASCII case; languages are names such as "python".
+    ``contains``/``excludes`` are substrings of the path, all and none of which it must hold when both are lower-cased
+    (``str.lower``); languages are names such as "python", compared exactly.
     """
 
     prefix: str = ""
@@ -156,7 +180,11 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Literal_:
-    """A candidates plan: the text holds this literal (ignoring case when asked)."""
+    """A candidates plan: the text holds this literal, which may be of any characters, or empty.
+
+    With ``ignore_case`` it does when either ``re.search(..., re.IGNORECASE)`` or a comparison of ``str.casefold``
+    says so: "ß" and "ss" are alike, and so are "i", "I", "İ" and "ı". An index that folds less looks for less.
+    """
 
     text: str
     ignore_case: bool = False
@@ -182,16 +210,21 @@ Plan = Literal_ | AllOf | AnyOf
 
 @dataclass(frozen=True, slots=True)
 class LexStats:
-    """Visible files and chunks, and the share of dead documents (0 to 1) of the whole index."""
+    """What a scope shows, and what the whole index carries along."""
 
     files: int
     chunks: int
+    """Spans of the visible files."""
     dead: float
+    """Share of documents that no generation shows any more (0 to 1); 0 where nothing was ever removed or dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class LexPage:
-    """One page of ``scan``, ordered by (repo_id, path)."""
+    """One page of ``scan``, ordered by (repo_id, path).
+
+    ``after`` is the (repo_id, path) of the last file when more follow, and None when none does.
+    """
 
     files: tuple[Placed, ...]
     after: tuple[str, str] | None
@@ -202,17 +235,22 @@ class LexicalCapabilities(Capabilities):
     """What a lexical index declares."""
 
     units: tuple[Unit, ...] = ("file", "chunk")
-    """Units that ``rank`` knows."""
+    """Units that ``rank`` knows; "file" is always among them."""
     max_k: int = 10_000
-    """Largest k."""
+    """Largest ``k`` of ``rank`` and largest ``limit`` of ``scan``; at least 1000, which ``scan`` takes by default."""
     writable: bool = True
-    """False: somebody else fills the index; writes are refused."""
+    """False: somebody else fills the index; the guard refuses every write."""
     prepare: str = ""
     """``module:function``, which does the part of ``stage`` that needs no index, in a worker process: it takes a
     ``LexFile`` (whose mode is not known yet) and gives what ``stage`` finds in ``prepared`` (LX-13). It is made of
     tuples, strings, bytes and numbers. ``stage`` also takes files without."""
     compaction: bool = False
     """Removed documents stay in the files until ``compact``; see ``SupportsCompaction``."""
+
+    def __post_init__(self) -> None:
+        check_least(max_batch=self.max_batch, max_k=self.max_k)
+        if "file" not in self.units:
+            raise ValueError("units must name file")
 
 
 class LexicalIndex(GenerationStore, Protocol):
@@ -222,9 +260,13 @@ class LexicalIndex(GenerationStore, Protocol):
     async def stage(
         self, repo_id: str, *, generation: int, files: Sequence[LexFile], removed: Sequence[str] = ()
     ) -> StageResult:
-        """As ``ChunkStore.stage``. Staged files become visible when the generation is sealed (LX-01).
+        """Put files into the generation, replacing what lies at their paths, and take ``removed`` paths out.
 
-        :raises Conflict: the generation was not begun, or a newer writer has dropped it (GE-03)
+        A path both removed and staged is staged. The last of equal paths wins. A removed path that is not there is no
+        error. Staged files become visible when the generation is sealed (LX-01). Definitions follow from text and
+        language, and bytes of spans from their ids: an index need not notice that they alone differ.
+
+        :raises Conflict: the generation was not begun, has been deleted, or is sealed (GE-03)
         """
         ...
 
@@ -232,22 +274,25 @@ class LexicalIndex(GenerationStore, Protocol):
     async def rank(
         self, terms: Sequence[Term], *, scope: Scope, unit: Unit, k: int, where: Where | None = None
     ) -> list[RankHit]:
-        """The k best files or chunks that hold at least one term, best first (LX-02).
+        """The k best files or chunks that hold at least one term, best first (LX-02, LX-14).
 
-        Ties by (repo_id, path, start_line, chunk_id). A word matches without regard to case, and as a part of a
-        compound identifier ("session" finds ``getSessionId``) (LX-03). Scope and ``where`` apply before top k
-        (LX-04, LX-05). Scores compare within one answer only.
+        Equal scores are ordered by (repo_id, path, start_line, chunk_id). A word matches without regard to case, and
+        as a part of a compound identifier ("session" finds ``getSessionId``) (LX-03). Scope and ``where`` apply before
+        top k (LX-04, LX-05): a smaller k gives the beginning of what a larger one gives. Without terms: ``[]``.
         """
         ...
 
     @op(effect=Effect.READ, sync=True)
     async def candidates(self, plan: Plan, *, scope: Scope, where: Where | None = None) -> list[Placed]:
-        """Placements whose text may satisfy the plan, by (repo_id, path): a superset, no false negative (LX-06)."""
+        """Placements whose text may satisfy the plan, by (repo_id, path): a superset, no false negative (LX-06).
+
+        An index may give every placement that scope and ``where`` admit, and never one that they do not.
+        """
         ...
 
     @op(effect=Effect.READ, sync=True)
     async def scan(self, *, scope: Scope, after: tuple[str, str] | None = None, limit: int = 1000) -> LexPage:
-        """The placements that the scope shows, complete and ordered, in pages (LX-07)."""
+        """The placements that the scope shows above ``after``, complete and ordered, in pages (LX-07)."""
         ...
 
     @op(effect=Effect.READ, sync=True)
@@ -291,6 +336,19 @@ class SupportsCompaction(Protocol):
         ...
 
 
+def _writable(check: Callable[..., None]) -> Callable[..., None]:
+    """The check of a write, which an index that somebody else fills refuses."""
+
+    @wraps(check)
+    def checked(caps: LexicalCapabilities, *args: object, **options: object) -> None:
+        if not caps.writable:
+            raise Unsupported("this index is filled by somebody else: it declares writable=False")
+        check(caps, *args, **options)
+
+    return checked
+
+
+@_writable
 def _stage(
     caps: LexicalCapabilities, repo_id: str, *, generation: int, files: Sequence[LexFile], removed: Sequence[str] = ()
 ) -> None:
@@ -310,8 +368,10 @@ def _rank(
     check_batch("terms", terms, caps.max_batch)
     check_scope(scope)
     check_limit("k", k, caps.max_k)
+    if unit not in get_args(Unit):
+        raise InvalidArgument(f"unit must be one of {', '.join(get_args(Unit))}, not {unit!r}")
     if unit not in caps.units:
-        raise InvalidArgument(f"unit must be one of {', '.join(caps.units)}, not {unit!r}")
+        raise Unsupported(f"this index ranks by {', '.join(caps.units)} only, not by {unit}")
     for term in terms:
         if not term[0] or not 0 < term[1] < 1e6:
             raise InvalidArgument(f"a term needs text and a weight above 0, not {term!r}")
@@ -337,6 +397,7 @@ PORT = PortSpec(
     summary="ranked words over files and chunks; candidates for literals and regular expressions",
     checks={
         **GENERATION_CHECKS,
+        **{name: _writable(GENERATION_CHECKS[name]) for name in ("begin", "seal", "drop", "purge")},
         "stage": _stage,
         "rank": _rank,
         "candidates": _candidates,
@@ -362,5 +423,11 @@ PORT = PortSpec(
             Level.CAPABILITY,
         ),
         Clause("LX-13", "A file staged with what prepare made of it is found as one staged without.", Level.CAPABILITY),
+        Clause("LX-14", "Alike otherwise, what holds another term, or one that weighs more, ranks above."),
+        Clause(
+            "LX-15", "A declared limit is reached; one more, and what is not declared, is refused.", Level.CAPABILITY
+        ),
+        Clause("LX-16", "rank and candidates take a number of turns that does not grow with the answer.", Level.BUDGET),
+        Clause("LX-17", "stage of n files takes at most a turn per max_batch and a constant.", Level.BUDGET),
     ),
 )

@@ -4,6 +4,10 @@ This store alone knows what is current. A writer opens a generation (its number 
 unpublished ones of the repository are thereby abandoned), fills the stores, and publishes with a compare-and-set:
 one transaction that succeeds only if the generation was upon the one published now. So two writers that hold no
 lock waste work and never mix.
+
+Ids, names and paths are ordered by code point, and are equal only when every character is. ``max_batch`` is declared
+as at least 1000. ``reach`` must not be narrower than that of the stores whose generations are published here (the
+embedded ones reach the host): with ``process``, the default, ``plan`` accepts it beside stores of one process only.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from .spec import Capabilities, Clause, Level, PortSpec
 
 WORKTREE = "worktree"
 """The name of the default snapshot."""
+LEAST = 1000
+"""The least ``max_batch`` and ``max_limit`` that a store may declare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,11 @@ class StoreRecord:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """The fencing token of the lease that a writer held; ``fence`` is None when the lock has none."""
+    """The fencing token of the lease that a writer held; ``fence`` is None when the lock has none.
+
+    A repository remembers the highest of each lock (adapter and store_id) that it saw, and refuses a lower one of the
+    same lock. None is neither compared nor remembered.
+    """
 
     adapter: str
     store_id: str
@@ -60,7 +70,10 @@ class SkippedFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A generation on its way to be published. ``base`` is what it was built upon (None: nothing)."""
+    """A generation on its way to be published. ``base`` is what it was built upon (None: nothing).
+
+    Of two skipped files with one path the later counts.
+    """
 
     repo_id: str
     generation: int
@@ -80,7 +93,8 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A published generation; ``skipped`` counts by reason; times are in seconds since the epoch."""
+    """A published generation; ``skipped`` counts by reason; times are in seconds since the epoch, by the
+    ``clock`` of the context."""
 
     repo_id: str
     generation: int
@@ -119,7 +133,12 @@ class MetadataCapabilities(Capabilities):
     """What a metadata store declares."""
 
     max_limit: int = 10_000
-    """Largest ``limit`` of ``scan`` and ``skipped``."""
+    """Largest ``limit`` of ``scan`` and ``skipped``; at least 1000, which they take by default."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_batch", "max_limit"):
+            if getattr(self, name) < LEAST:
+                raise ValueError(f"{name} is at least {LEAST}, not {getattr(self, name)}")
 
 
 class MetadataStore(Protocol):
@@ -132,7 +151,7 @@ class MetadataStore(Protocol):
 
     @op(effect=Effect.WRITE, idempotent=True)
     async def put_repo(self, repo: Repo) -> None:
-        """Remember a repository, replacing what was known under its id (MD-01)."""
+        """Remember a repository, replacing what was known under its id; its generations stay (MD-01)."""
         ...
 
     @op(effect=Effect.READ, sync=True)
@@ -142,10 +161,13 @@ class MetadataStore(Protocol):
 
     @op(effect=Effect.WRITE, idempotent=False)
     async def open_generation(self, repo_id: str, *, base: int | None, above: int = 0) -> int:
-        """A number above all that the repository ever had (MD-03). Earlier unpublished ones are abandoned.
+        """A number above all that the repository ever had (MD-03), at most 2**53. Earlier unpublished ones are
+        abandoned.
 
         ``base`` is the newest generation of ``history``, whatever its snapshot; None when there is none. The number is
-        also higher than ``above``, the highest that a store knows: this store may have been lost and the others not.
+        also higher than ``above`` (below 2**53), the highest that a store knows: this store may have been lost and the
+        others not.
+        It need not be the next one.
 
         :raises NotFound: the repository is unknown
         :raises Conflict: ``base`` is another (MD-04)
@@ -156,26 +178,36 @@ class MetadataStore(Protocol):
     async def publish(self, publication: Publication) -> Published:
         """Make the generation what its snapshot shows: one transaction (MD-05).
 
-        Publishing the same again answers as the first time (MD-10).
+        Its name goes from the generation that it showed to this one; other names stay. Publishing the same again,
+        whatever its fence and skipped files, while the generation is kept, answers as the first time and changes
+        nothing (MD-10).
 
-        :raises Conflict: another generation was published or opened since, or the fence is lower than the last one
-            seen from the same lock (MD-06, MD-07); nothing is changed
+        :raises Conflict: the generation is not the last one opened; or ``base`` is not the newest that is kept, because
+            another one was published since or ``base`` was retired; or other content was published under its number;
+            or the repository is unknown; or the fence is lower than the last one seen from the same lock for this
+            repository (MD-06, MD-07). Nothing is changed
         """
         ...
 
     @op(effect=Effect.READ, sync=True)
     async def published(self, repo_ids: Sequence[str] | None = None, *, snapshot: str = WORKTREE) -> list[Published]:
-        """What each repository shows under the snapshot, by repo_id; None means every repository (MD-05)."""
+        """What each repository shows under the snapshot, by repo_id; None means every repository (MD-05).
+
+        Of ``repo_ids`` unknown ones show nothing, and one that is named twice shows once.
+        """
         ...
 
     @op(effect=Effect.READ, sync=True)
     async def snapshots(self, repo_ids: Sequence[str] | None = None) -> list[Published]:
-        """What every name shows, by repo_id and then by name; None means every repository (MD-13)."""
+        """What every name shows, by repo_id and then by name; ``repo_ids`` as for ``published`` (MD-13)."""
         ...
 
     @op(effect=Effect.READ)
     async def history(self, repo_id: str) -> list[Published]:
-        """Every generation that is still kept, oldest first (MD-08), and since when no name shows it (MD-15)."""
+        """Every generation that is still kept, oldest first (MD-08), and since when no name shows it (MD-15).
+
+        Of an unknown repository none.
+        """
         ...
 
     @op(effect=Effect.WRITE, idempotent=True)
@@ -188,7 +220,9 @@ class MetadataStore(Protocol):
 
     @op(effect=Effect.WRITE, idempotent=True)
     async def retire(self, repo_id: str, *, generation: int) -> None:
-        """Forget a superseded generation.
+        """Forget a superseded generation. Its number is not given or published again.
+
+        An unknown generation or repository is no error; one that was opened and not published stays as it is.
 
         :raises FailedPrecondition: a snapshot shows it (MD-08)
         """
@@ -198,12 +232,16 @@ class MetadataStore(Protocol):
     async def skipped(
         self, repo_id: str, *, generation: int, after: str | None = None, limit: int = 1000
     ) -> SkippedPage:
-        """The skipped files of a published generation, by path, in pages (MD-11)."""
+        """The skipped files of a generation that is still kept, by path, in pages; none of another (MD-11)."""
         ...
 
     @op(effect=Effect.WRITE, idempotent=True)
     async def purge(self, repo_id: str) -> None:
-        """Forget the repository altogether; others are untouched. Its numbers are still never used again (MD-12)."""
+        """Forget the repository altogether, also the fences seen for it; others are untouched.
+
+        It is then unknown until it is put again, and begins without generations. Its numbers are still never used
+        again, and what was opened can no longer be published (MD-12).
+        """
         ...
 
 
@@ -217,7 +255,7 @@ def _scan(caps: MetadataCapabilities, *, after: str | None = None, limit: int = 
 
 def _open(caps: MetadataCapabilities, repo_id: str, *, base: int | None, above: int = 0) -> None:
     check_repo(repo_id)
-    for generation in (base, above or None):
+    for generation in (base, above + 1):
         if generation is not None:
             check_generation(generation)
 
@@ -230,6 +268,10 @@ def _check_snapshot(name: str) -> None:
 def _publish(caps: MetadataCapabilities, publication: Publication) -> None:
     check_repo(publication.repo_id)
     check_generation(publication.generation)
+    if publication.base is not None:
+        check_generation(publication.base)
+        if publication.base >= publication.generation:
+            raise InvalidArgument(f"base {publication.base} must be below generation {publication.generation}")
     _check_snapshot(publication.snapshot)
 
 
@@ -301,5 +343,22 @@ PORT = PortSpec(
         Clause("MD-14", "forget takes one name away and nothing else; the generation may then be retired."),
         Clause("MD-15", "hidden_at says when a generation lost its name, to another generation or to forget."),
         Clause("MD-16", "open_generation gives a number above ``above`` too."),
+        Clause("MD-17", "A limit and a batch are taken up to what is declared, and refused above.", Level.CAPABILITY),
+        Clause(
+            "MD-18", "Writers side by side are in one order; only one that saw the others publishes.", Level.CONCURRENCY
+        ),
+        Clause("MD-19", "A cancelled call is applied whole or not at all, and the next one works.", Level.CANCELLATION),
+        Clause(
+            "MD-20",
+            "What was published is whole after the process was killed, and no number is given again.",
+            Level.DURABILITY,
+        ),
+        Clause("MD-21", "The turns of a call do not grow with what the store holds.", Level.BUDGET),
+        Clause(
+            "MD-22",
+            "With reach host or network another process has the store open too, publishes in its turn, and sees at once"
+            " what was published.",
+            Level.CAPABILITY,
+        ),
     ),
 )

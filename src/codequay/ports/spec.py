@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -43,7 +44,7 @@ class Capabilities:
     """What every adapter declares. Declared means the kit proves it; undeclared means the guard refuses it."""
 
     reach: Reach = "process"
-    """Who sees one instance."""
+    """Who sees one instance. Beyond ``process`` several processes have it open at once, readers and writers."""
     durable: bool = False
     """An acknowledged write survives the death of the process."""
     atomic_batch: bool = False
@@ -75,6 +76,16 @@ class PortSpec:
     clauses: tuple[Clause, ...]
     checks: Mapping[str, Callable[..., None]] = field(default_factory=dict)
     version: tuple[int, int] = (1, 0)
+
+    def digest(self) -> str:
+        """Changes with the page's version, operations, capabilities or clauses: what a certificate speaks of."""
+        from .op import operations
+
+        said = [f"{self.name} {self.version[0]}.{self.version[1]}"]
+        said += [f"{op.name}{op.signature}{op.effect}" for op in operations(self.protocol).values()]
+        said += [f"{f.name}: {f.type}" for f in fields(self.capabilities)]
+        said += [f"{c.id} {c.level} {c.text}" for c in self.clauses]
+        return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +163,11 @@ class BuildContext(Protocol):
 
     @property
     def readonly(self) -> bool:
-        """True when the command only reads: open without creating, migrating or locking."""
+        """True when the command only reads: open without creating, migrating or locking.
+
+        Where there is no store yet, the factory or the first read raises ``NotIndexed``, or reads show nothing: callers
+        treat these alike.
+        """
         ...
 
     @property

@@ -73,6 +73,29 @@ def test_many_cancelled_callers_leave_a_store_that_works(tmp_path: Path) -> None
     run(main())
 
 
+def test_a_stage_call_that_breaks_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    class Breaking(list[FileChunks]):
+        """A sequence whose storage fails after its first item."""
+
+        def __iter__(self) -> Any:
+            yield make_file("l.py", "two\n")
+            raise OSError("read error")
+
+    async def main() -> None:
+        async with chunk_store(tmp_path) as store:
+            one, two = make_file("k.py", "one\n"), make_file("l.py", "two\n")
+            await publish(store, 1, [one])
+            await store.begin(REPO, generation=2, base=1)
+            with pytest.raises(OSError, match="read error"):
+                await store.stage(REPO, generation=2, files=Breaking([two]), removed=["k.py"])
+            await store.seal(REPO, generation=2)
+            for generation in (1, 2):
+                assert [f.path for f in (await store.scan(scope=scope(generation))).files] == ["k.py"]
+            assert await store.text([one.blob_id, two.blob_id]) == ["one\n", None]
+
+    run(main())
+
+
 def test_reads_use_the_indexes(tmp_path: Path) -> None:
     async def main() -> None:
         async with chunk_store(tmp_path) as store:

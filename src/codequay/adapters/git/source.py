@@ -157,7 +157,10 @@ class GitSource:
         return found
 
     async def _entries(self, root: str, commit: str, paths: Sequence[str]) -> dict[str, SourceFile]:
-        out = await self._git.run(root, "ls-tree", "-z", "-l", "--full-tree", commit, "--", *map(path_to_bytes, paths))
+        # -t: a folder is named also when something below it is asked for
+        out = await self._git.run(
+            root, "ls-tree", "-t", "-z", "-l", "--full-tree", commit, "--", *map(path_to_bytes, paths)
+        )
         return {file.path: file for file in map(_tree_entry, _records(out))}
 
 

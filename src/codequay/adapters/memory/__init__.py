@@ -25,7 +25,7 @@ LEXICAL = AdapterSpec(
     name="memory",
     factory="codequay.adapters.memory.lexical:open_lexical",
     capabilities=LexicalCapabilities(atomic_batch=True),
-    summary="brute-force BM25 and substrings in this process",
+    summary="brute-force words and substrings in this process",
     docs=_DOCS,
 )
 METADATA = AdapterSpec(
@@ -40,7 +40,7 @@ SOURCE = AdapterSpec(
     port="source",
     name="memory",
     factory="codequay.adapters.memory.source:open_source",
-    capabilities=SourceCapabilities(revisions=True),
+    capabilities=SourceCapabilities(revisions=True, blame=True),
     summary="repositories that the program itself writes, with revisions",
     docs=_DOCS,
 )
@@ -56,7 +56,7 @@ CACHE = AdapterSpec(
     port="cache",
     name="memory",
     factory="codequay.adapters.memory.cache:open_cache",
-    capabilities=CacheCapabilities(atomic_batch=True, max_value=64 * 1024 * 1024),
+    capabilities=CacheCapabilities(atomic_batch=True, max_value=64 * 1024 * 1024, room=256 * 1024 * 1024),
     summary="bytes with a time to live in this process, oldest forgotten above 256 MiB",
     docs=_DOCS,
 )

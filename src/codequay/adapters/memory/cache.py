@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
+from weakref import WeakSet
 
 from codequay.ports.cache import ABSENT, NO_EXPIRY, KeyPage
 from codequay.ports.spec import BuildContext, Clock
 
-MAX_BYTES = 256 * 1024 * 1024
-"""Keys and values together; above it the keys that were set longest ago are forgotten."""
+ROOM = 256 * 1024 * 1024
+"""Bytes of keys and values together; above it the keys that were set longest ago are forgotten."""
 
 
 @asynccontextmanager
@@ -47,22 +47,23 @@ class _Reads:
         return [self.get(key) for key in keys]
 
     def ttl(self, key: str) -> float:
-        found = self.entry(key)
+        found = self.entries.get(key)
         if found is None:
             return ABSENT
-        return NO_EXPIRY if found.expires is None else found.expires - self.clock.monotonic()
+        if found.expires is None:
+            return NO_EXPIRY
+        left = found.expires - self.clock.monotonic()
+        return left if left > 0 else ABSENT
 
 
 class MemoryCache:
-    """``Cache`` over a dictionary. Expired entries go when room is needed or their key is written."""
+    """``Cache`` over a dictionary. Writes are for one event loop; the sync face reads from any thread."""
 
-    def __init__(self, clock: Clock, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.sync = _Reads(clock)
         self._clock = clock
-        self._max_bytes = max_bytes
         self._bytes = 0
-        self._write = threading.Lock()
-        self._listeners: set[asyncio.Queue[str]] = set()
+        self._listeners: WeakSet[asyncio.Queue[str]] = WeakSet()
 
     async def get(self, key: str) -> bytes | None:
         return self.sync.get(key)
@@ -74,34 +75,30 @@ class MemoryCache:
         return self.sync.ttl(key)
 
     async def set(self, key: str, value: bytes, *, ttl: float | None = None) -> None:
-        with self._write:
-            self._put(key, value, ttl)
+        self._put(key, value, ttl)
 
     async def add(self, key: str, value: bytes, *, ttl: float | None = None) -> bool:
-        with self._write:
-            if self.sync.entry(key) is not None:
-                return False
-            self._put(key, value, ttl)
-            return True
+        if self.sync.entry(key) is not None:
+            return False
+        self._put(key, value, ttl)
+        return True
 
     async def set_many(self, items: Mapping[str, bytes], *, ttl: float | None = None) -> None:
-        with self._write:
-            for key, value in items.items():
-                self._put(key, value, ttl)
+        for key, value in items.items():
+            self._put(key, value, ttl)
 
     async def delete(self, keys: Sequence[str]) -> int:
-        with self._write:
-            there = [key for key in dict.fromkeys(keys) if self.sync.entry(key) is not None]
-            for key in there:
-                self._remove(key)
-                self._announce(key)
-            return len(there)
+        there = {key for key in keys if self.sync.entry(key) is not None}
+        for key in there:
+            self._remove(key)
+            self._announce(key)
+        return len(there)
 
     async def scan(self, *, prefix: str = "", after: str | None = None, limit: int = 1000) -> KeyPage:
         keys = sorted(
             key
-            for key in list(self.sync.entries)
-            if key.startswith(prefix) and (after is None or key > after) and self.sync.entry(key) is not None
+            for key in self.sync.entries
+            if key.startswith(prefix) and key > (after or "") and self.sync.entry(key) is not None
         )
         return KeyPage(tuple(keys[:limit]), keys[limit - 1] if len(keys) > limit else None)
 
@@ -111,34 +108,33 @@ class MemoryCache:
     async def invalidations(self) -> AsyncIterator[str]:
         queue: asyncio.Queue[str] = asyncio.Queue()
         self._listeners.add(queue)
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            self._listeners.discard(queue)
+        while True:
+            yield await queue.get()
 
     def _put(self, key: str, value: bytes, ttl: float | None) -> None:
         self._remove(key)
         self.sync.entries[key] = _Entry(value, None if ttl is None else self._clock.monotonic() + ttl)
-        self._bytes += len(key) + len(value)
+        self._bytes += _size(key, value)
         self._announce(key)
-        if self._bytes > self._max_bytes:
-            self._make_room(key)
+        if self._bytes > ROOM:
+            self._make_room()
 
-    def _make_room(self, newest: str) -> None:
-        """Expired entries go first, then the oldest; the one just stored stays."""
+    def _make_room(self) -> None:
+        """What has expired goes first, then the oldest, so that what was just stored stays."""
         for key in [key for key in self.sync.entries if self.sync.entry(key) is None]:
             self._remove(key)
-        for key in list(self.sync.entries):
-            if self._bytes <= self._max_bytes or key == newest:
-                break
-            self._remove(key)
+        while self._bytes > ROOM:
+            self._remove(next(iter(self.sync.entries)))
 
     def _remove(self, key: str) -> None:
         entry = self.sync.entries.pop(key, None)
         if entry is not None:
-            self._bytes -= len(key) + len(entry.value)
+            self._bytes -= _size(key, entry.value)
 
     def _announce(self, key: str) -> None:
         for queue in self._listeners:
             queue.put_nowait(key)
+
+
+def _size(key: str, value: bytes) -> int:
+    return len(key.encode()) + len(value)

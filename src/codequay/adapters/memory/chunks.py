@@ -37,68 +37,58 @@ class _Chunks(Generations[FileChunks]):
     """The store without await: also the sync face."""
 
     def get(self, refs: Sequence[ChunkRef], *, scope: Scope) -> list[PlacedChunk | None]:
-        with self._lock:
-            found = {
-                (repo_id, path, c.id): PlacedChunk(repo_id, path, c)
-                for repo_id, path, _, file in self._placed(scope)
-                for c in file.chunks
-            }
-        return [found.get((ref[0], ref[1], ref[2])) for ref in refs]
+        found = {(*file, placed.chunk.id): placed for file, chunks in self._files(scope).items() for placed in chunks}
+        return [found.get(tuple(ref)) for ref in refs]
 
     def of_file(self, files: Sequence[FileRef], *, scope: Scope) -> list[list[PlacedChunk] | None]:
-        with self._lock:
-            found = {
-                (repo_id, path): [PlacedChunk(repo_id, path, c) for c in _ordered(file)]
-                for repo_id, path, _, file in self._placed(scope)
-            }
-        return [found.get((ref[0], ref[1])) for ref in files]
+        found = self._files(scope)
+        return [found.get(tuple(file)) for file in files]
 
     def at(self, locations: Sequence[Location], *, scope: Scope) -> list[PlacedChunk | None]:
-        files = self.of_file([FileRef(where[0], where[1]) for where in locations], scope=scope)
-        answer: list[PlacedChunk | None] = []
-        for where, placed in zip(locations, files, strict=True):
-            covering = [p for p in placed or () if p.chunk.start_line <= where[2] <= p.chunk.end_line]
-            answer.append(min(covering, key=_preference) if covering else None)
-        return answer
+        found = self._files(scope)
+        return [_best(found.get((repo_id, path), []), line) for repo_id, path, line in locations]
 
     def defined(self, names: Sequence[str], *, scope: Scope, limit: int) -> list[DefinitionHit]:
-        wanted = set(names)
-        with self._lock:
-            hits = [
-                DefinitionHit(repo_id, path, c.id, d.name, d.kind, d.line)
-                for repo_id, path, _, file in self._placed(scope)
-                for c in file.chunks
-                for d in c.definitions
-                if d.name in wanted
-            ]
-        return sorted(hits, key=lambda h: (h.repo_id, h.path, h.line, h.name, h.chunk_id))[:limit]
+        hits = [
+            DefinitionHit(repo_id, file.path, chunk.id, one.name, one.kind, one.line)
+            for repo_id, file in self._placed(scope)
+            for chunk in file.chunks
+            for one in chunk.definitions
+            if one.name in names
+        ]
+        return sorted(hits, key=lambda hit: (hit.repo_id, hit.path, hit.line, hit.name, hit.chunk_id))[:limit]
 
     def text(self, blob_ids: Sequence[str]) -> list[str | None]:
         with self._lock:
-            found = {blob_id: _text(file) for (blob_id, *_), file in self._content.items() if blob_id in set(blob_ids)}
+            found = {file.blob_id: _text(file) for file in self._held()}
         return [found.get(blob_id) for blob_id in blob_ids]
 
     def scan(self, *, scope: Scope, after: tuple[str, str] | None = None, limit: int = 1000) -> FilePage:
-        with self._lock:
-            rows = [
-                ((repo_id, path), PlacedFile(repo_id, path, p.blob_id, p.language, p.mode, len(file.chunks)))
-                for repo_id, path, p, file in self._placed(scope)
-            ]
+        rows = [
+            PlacedFile(repo_id, file.path, file.blob_id, file.language, file.mode, len(file.chunks))
+            for repo_id, file in self._placed(scope)
+        ]
         return FilePage(*page(rows, after, limit))
 
     def stats(self, *, scope: Scope) -> ChunkStats:
-        with self._lock:
-            placed = [file for _, _, _, file in self._placed(scope)]
+        files = [file for _, file in self._placed(scope)]
         return ChunkStats(
-            len(placed), sum(len(f.chunks) for f in placed), sum(len((_text(f)).encode()) for f in placed)
+            len(files), sum(len(file.chunks) for file in files), sum(len(_text(file).encode()) for file in files)
         )
+
+    def _files(self, scope: Scope) -> dict[tuple[str, ...], list[PlacedChunk]]:
+        """Chunks by (repo_id, path), those of a file in order."""
+        return {
+            (repo_id, file.path): [PlacedChunk(repo_id, file.path, chunk) for chunk in _ordered(file)]
+            for repo_id, file in self._placed(scope)
+        }
 
 
 class MemoryChunks:
     """``ChunkStore`` over dictionaries."""
 
     def __init__(self) -> None:
-        self.sync = _Chunks(FORMAT, lambda file: tuple(chunk.id for chunk in file.chunks))
+        self.sync = _Chunks(FORMAT)
 
     async def identity(self) -> StoreIdentity:
         return self.sync.identity()
@@ -146,18 +136,23 @@ class MemoryChunks:
 
 
 def _ordered(file: FileChunks) -> list[Chunk]:
-    return sorted(file.chunks, key=lambda c: (c.start_byte, c.end_byte, c.id))
+    return sorted(file.chunks, key=lambda chunk: (chunk.start_byte, chunk.end_byte, chunk.id))
 
 
-def _preference(placed: PlacedChunk) -> tuple[int, int, int, str]:
-    c = placed.chunk
-    rank = 0 if c.kind in FUNCTION_KINDS else 1 if c.kind in CLASS_KINDS else 2
-    return rank, c.end_byte - c.start_byte, -c.start_byte, c.id
+def _best(chunks: list[PlacedChunk], line: int) -> PlacedChunk | None:
+    """Of the chunks that cover the line, the one that ``at`` gives."""
+    covering = [placed for placed in chunks if placed.chunk.start_line <= line <= placed.chunk.end_line]
+    return min(covering, key=lambda placed: _preference(placed.chunk), default=None)
+
+
+def _preference(chunk: Chunk) -> tuple[bool, bool, int, int, str]:
+    size = chunk.end_byte - chunk.start_byte
+    return chunk.kind not in FUNCTION_KINDS, chunk.kind not in CLASS_KINDS, size, -chunk.start_byte, chunk.id
 
 
 def _text(file: FileChunks) -> str:
     """Each chunk gives only the bytes that are not covered yet."""
-    text = bytearray()
-    for c in _ordered(file):
-        text += c.text.encode()[max(len(text) - c.start_byte, 0) :]
+    text = b""
+    for chunk in _ordered(file):
+        text += chunk.text.encode()[len(text) - chunk.start_byte :]
     return text.decode()

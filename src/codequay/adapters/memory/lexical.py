@@ -1,10 +1,12 @@
-"""The reference lexical index: BM25 over every visible document, and candidates by looking at every text."""
+"""The reference lexical index: looks at every visible text.
+
+A score is the weight of the words that a document holds: all that the port promises of scores, and no more.
+"""
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -30,10 +32,6 @@ from .generations import Generations, page
 from .words import words
 
 FORMAT = "memory-lexical-1"
-K1 = 1.2
-"""How fast repeated words stop to count (Robertson and Zaragoza 2009, the usual value)."""
-B = 0.75
-"""How much long documents are discounted (the usual value)."""
 
 
 @asynccontextmanager
@@ -48,65 +46,53 @@ class _Lexical(Generations[LexFile]):
     def rank(
         self, terms: Sequence[Term], *, scope: Scope, unit: Unit, k: int, where: Where | None = None
     ) -> list[RankHit]:
-        with self._lock:
-            documents = list(self._documents(scope, unit))
-        average = sum(bag.total() for _, bag in documents) / len(documents) if documents else 0.0
-        weights: Counter[str] = Counter()
+        weights: defaultdict[str, float] = defaultdict(float)
         for text, weight in terms:
-            for word in dict.fromkeys(words(text)):
-                weights[word] += weight  # type: ignore[assignment]
-        holding = {word: sum(word in bag for _, bag in documents) for word in weights}
+            for word in words(text):
+                weights[word] += weight
         hits = []
-        for place, bag in documents:
-            if where is not None and not where.admits(place.file.path, place.language):
-                continue
-            score = sum(
-                weight * _bm25(bag[word], bag.total() / average, holding[word], len(documents))
-                for word, weight in weights.items()
-                if word in bag
-            )
-            if score > 0:
+        for place, held in self._documents(scope, unit):
+            score = sum(weight for word, weight in weights.items() if word in held)
+            if score and (where is None or where.admits(place.file.path, place.language)):
                 hits.append(RankHit(place, score))
-        return sorted(hits, key=lambda h: (-h.score, h.place))[:k]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.place))[:k]
 
     def candidates(self, plan: Plan, *, scope: Scope, where: Where | None = None) -> list[Placed]:
-        with self._lock:
-            return [
-                Placed(repo_id, path, p.blob_id, p.language)
-                for repo_id, path, p, file in self._placed(scope)
-                if (where is None or where.admits(path, p.language)) and _satisfies(file.text, plan)
-            ]
+        return [
+            Placed(repo_id, file.path, file.blob_id, file.language)
+            for repo_id, file in self._placed(scope)
+            if (where is None or where.admits(file.path, file.language)) and _satisfies(file.text, plan)
+        ]
 
     def scan(self, *, scope: Scope, after: tuple[str, str] | None = None, limit: int = 1000) -> LexPage:
-        with self._lock:
-            rows = [
-                ((repo_id, path), Placed(repo_id, path, p.blob_id, p.language))
-                for repo_id, path, p, _ in self._placed(scope)
-            ]
+        rows = [Placed(repo_id, file.path, file.blob_id, file.language) for repo_id, file in self._placed(scope)]
         return LexPage(*page(rows, after, limit))
 
     def stats(self, *, scope: Scope) -> LexStats:
-        with self._lock:
-            placed = [file for _, _, _, file in self._placed(scope)]
-        return LexStats(len(placed), sum(len(file.spans) for file in placed), 0.0)
+        files = [file for _, file in self._placed(scope)]
+        return LexStats(len(files), sum(len(file.spans) for file in files), 0.0)
 
-    def _documents(self, scope: Scope, unit: Unit) -> Iterator[tuple[RankPlace, Counter[str]]]:
-        for repo_id, path, placement, file in self._placed(scope):
+    def _documents(self, scope: Scope, unit: Unit) -> Iterator[tuple[RankPlace, set[str]]]:
+        """What can be ranked, with its words."""
+        for repo_id, file in self._placed(scope):
+            ref = FileRef(repo_id, file.path)
             if unit == "file":
-                yield RankPlace(FileRef(repo_id, path), 0, "", 0, placement.language), Counter(words(file.text))
+                yield RankPlace(ref, 0, "", 0, file.language), words(file.text)
                 continue
             raw = file.text.encode()
             for span in file.spans:
-                text = raw[span.start_byte : span.end_byte].decode(errors="replace")
-                lines = (span.start_line, span.chunk_id, span.end_line)
-                yield RankPlace(FileRef(repo_id, path), *lines, placement.language), Counter(words(text))
+                text = raw[span.start_byte : span.end_byte].decode()
+                yield (
+                    RankPlace(ref, span.start_line, span.chunk_id, span.end_line, file.language),
+                    words(text),
+                )
 
 
 class MemoryLexical:
     """``LexicalIndex`` over dictionaries."""
 
     def __init__(self) -> None:
-        self.sync = _Lexical(FORMAT, lambda file: tuple(span.chunk_id for span in file.spans))
+        self.sync = _Lexical(FORMAT)
 
     async def identity(self) -> StoreIdentity:
         return self.sync.identity()
@@ -144,12 +130,6 @@ class MemoryLexical:
 
     async def stats(self, *, scope: Scope) -> LexStats:
         return self.sync.stats(scope=scope)
-
-
-def _bm25(count: int, length: float, holding: int, documents: int) -> float:
-    """``length`` is relative to the average; the added 1 keeps the inverse document frequency above 0 (Lucene)."""
-    rarity = math.log(1 + (documents - holding + 0.5) / (holding + 0.5))
-    return rarity * count * (K1 + 1) / (count + K1 * (1 - B + B * length))
 
 
 def _satisfies(text: str, plan: Plan) -> bool:

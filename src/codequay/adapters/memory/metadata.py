@@ -122,8 +122,9 @@ class MemoryMetadata:
         state = self.sync.repos.get(p.repo_id)
         if state is None:
             raise Conflict(f"repository {p.repo_id!r} has been forgotten since generation {p.generation} was opened")
-        if p.generation in state.kept and state.kept[p.generation][0] == p:
-            return state.kept[p.generation][1]
+        kept = state.kept.get(p.generation)
+        if kept is not None and _essence(kept[0]) == _essence(p):
+            return kept[1]
         if state.opened != p.generation or state.head != p.base:
             raise Conflict(
                 f"generation {p.generation} of {p.repo_id!r} upon {p.base} comes too late: "
@@ -141,7 +142,7 @@ class MemoryMetadata:
             bytes=p.bytes,
             published_at=self._clock.time(),
             stores=p.stores,
-            skipped=dict(Counter(file.reason for file in p.skipped)),
+            skipped=dict(Counter(file.reason for file in _by_path(p).values())),
         )
         self._hide(state, p.snapshot)
         state.kept[p.generation] = (p, published)
@@ -188,14 +189,23 @@ class MemoryMetadata:
         with self.sync.lock:
             state = self.sync.repos.get(repo_id)
             kept = state.kept.get(generation) if state else None
-        by_path: dict[str, SkippedFile] = {file.path: file for file in (kept[0].skipped if kept else ())}
-        rest = [file for path, file in sorted(by_path.items()) if after is None or path > after]
+        files = _by_path(kept[0]) if kept else {}
+        rest = [file for path, file in sorted(files.items()) if after is None or path > after]
         taken = tuple(rest[:limit])
         return SkippedPage(taken, taken[-1].path if len(rest) > limit else None)
 
     async def purge(self, repo_id: str) -> None:
         with self.sync.lock:
             self.sync.repos.pop(repo_id, None)
+
+
+def _essence(p: Publication) -> Publication:
+    """What must be equal for a publication to be the same again."""
+    return replace(p, fence=None, skipped=())
+
+
+def _by_path(p: Publication) -> dict[str, SkippedFile]:
+    return {file.path: file for file in p.skipped}
 
 
 def _raise_fence(state: _Repo, fence: Fence | None) -> None:

@@ -9,12 +9,10 @@ _PARTS = re.compile(r"[^\W\d_]+|\d+")
 _CASE = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][^\W\d_A-Z])")
 
 
-def words(text: str) -> list[str]:
-    """Each identifier in lower case, followed by its parts when it has more than one."""
-    found: list[str] = []
+def words(text: str) -> set[str]:
+    """Each identifier and its parts, in lower case."""
+    found: set[str] = set()
     for whole in _IDENTIFIER.findall(text):
         parts = [part for run in _PARTS.findall(whole) for part in _CASE.split(run)]
-        found.append(whole.lower())
-        if len(parts) > 1 or parts != [whole]:
-            found += [low for part in parts if (low := part.lower()) != whole.lower()]
+        found.update(part.lower() for part in [whole, *parts])
     return found

@@ -182,7 +182,7 @@ def _publish(connection: sqlite3.Connection, publication: Publication, now: floa
         f"SELECT {_COLUMNS} FROM publication WHERE repo_id = ? AND generation = ?", (repo_id, generation)
     ).fetchone()
     if earlier is not None:
-        if earlier[:9] + earlier[10:] != row[:9] + row[10:]:
+        if earlier[:9] + earlier[10:11] != row[:9] + row[10:11]:
             raise Conflict(f"generation {generation} of {repo_id!r} was published with other content")
         return _one(connection, repo_id, generation)
     opened = connection.execute("SELECT opened FROM counter WHERE repo_id = ?", (repo_id,)).fetchone()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from operator import eq
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from codequay.ports.chunks import FileRef
 from codequay.ports.errors import Corrupt, NotIndexed
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from codequay.ports.diagnose import Finding
 
     from .writing import Options, Staging
+
+T = TypeVar("T")
 
 OVERFETCH = 32
 """Hits asked for beyond k at first: room for a few invisible ones and for ties at the cut."""
@@ -129,7 +131,7 @@ class Store:
                 weights[term] += weight
         if not weights or not scope:
             return []
-        return self._best(known, unit, weights, tuple(scope), k, where)
+        return self._whole(known, scope, self._best(known, unit, weights, tuple(scope), k, where))
 
     def _best(
         self, known: _Known, unit: Unit, weights: dict[str, float], scope: Scope, k: int, where: Where | None
@@ -185,15 +187,17 @@ class Store:
         view = self._views["file"]
         query = require(plan, self.terms, view.schema)
         if query is None:
-            return [
+            found = [
                 Placed(repo_id, path, blob, language)
                 for repo_id, generation in sorted(scope)
                 for path, blob, language in self._reader.placed(_number(known, repo_id, generation), generation, "", -1)
                 if not where or where.admits(path, language)
             ]
+            return self._whole(known, scope, found)
         _, ids = view.search(query, max(view.searcher.num_docs, 1))
         slots = self._visible(known, {i >> ORDINAL_BITS for i in ids}, scope).values()
-        return sorted(Placed(*slot[:4]) for slot in slots if not where or where.admits(slot.path, slot.language))
+        found = sorted(Placed(*slot[:4]) for slot in slots if not where or where.admits(slot.path, slot.language))
+        return self._whole(known, scope, found)
 
     def scan(self, *, scope: Scope, after: tuple[str, str] | None = None, limit: int = 1000) -> LexPage:
         known = self._current(scope)
@@ -206,15 +210,17 @@ class Store:
             rows = self._reader.placed(_number(known, repo_id, generation), generation, above, limit + 1 - len(files))
             files += [Placed(repo_id, *row) for row in rows]
             if len(files) > limit:
-                return LexPage(tuple(files[:limit]), (files[limit - 1].repo_id, files[limit - 1].path))
-        return LexPage(tuple(files), None)
+                last = files[limit - 1]
+                return self._whole(known, scope, LexPage(tuple(files[:limit]), (last.repo_id, last.path)))
+        return self._whole(known, scope, LexPage(tuple(files), None))
 
     def stats(self, *, scope: Scope) -> LexStats:
         known = self._current(scope)
         counts = [self._reader.counts(_number(known, repo_id, g), g) for repo_id, g in scope]
         held = sum(view.documents() for view in self._views.values())
         dead = max(0, held - sum(self._reader.lying()))
-        return LexStats(sum(f for f, _ in counts), sum(c for _, c in counts), dead / held if held else 0.0)
+        found = LexStats(sum(f for f, _ in counts), sum(c for _, c in counts), dead / held if held else 0.0)
+        return self._whole(known, scope, found)
 
     def diagnose(self) -> list[Finding]:
         """See ``SupportsDiagnose``."""
@@ -233,6 +239,18 @@ class Store:
         for entry in scope:
             _number(known, *entry)
         return known
+
+    def _whole(self, known: _Known, scope: Scope, answer: T) -> T:
+        """The answer, which several statements have given: whole unless its scope was dropped or purged meanwhile.
+
+        :raises NotIndexed: it was
+        """
+        if self._reader.version() != known.version:
+            now = _Known(sealed=self._reader.sealed())
+            for entry in scope:
+                if _number(now, *entry) != _number(known, *entry):
+                    raise _not_indexed(*entry)
+        return answer
 
     def _refresh(self) -> _Known:
         """Follow another connection's commit.
@@ -282,10 +300,14 @@ def _number(known: _Known, repo_id: str, generation: int) -> int:
     """The number of a repository whose generation is sealed here."""
     number = known.sealed.get((repo_id, generation))
     if number is None:
-        raise NotIndexed(
-            f"generation {generation} of {repo_id!r} is not indexed in this store", remedy="codequay index PATH"
-        )
+        raise _not_indexed(repo_id, generation)
     return number
+
+
+def _not_indexed(repo_id: str, generation: int) -> NotIndexed:
+    return NotIndexed(
+        f"generation {generation} of {repo_id!r} is not indexed in this store", remedy="codequay index PATH"
+    )
 
 
 def _admits_all(path: str, language: str) -> bool:

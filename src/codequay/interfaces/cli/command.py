@@ -31,7 +31,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option. Without ``metavar`` it is a switch; ``number`` wants a whole number from 1."""
+    """An option. Without ``metavar`` it is a switch; ``number`` wants a whole number from ``least``."""
 
     flags: tuple[str, ...]
     help: str
@@ -39,6 +39,7 @@ class Option:
     choices: tuple[str, ...] = ()
     repeat: bool = False
     number: bool = False
+    least: int = 1
 
     @property
     def name(self) -> str:

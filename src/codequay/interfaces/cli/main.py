@@ -26,6 +26,7 @@ COMMANDS = (
     "adapters",
     "migrations",
     "trust",
+    "contract",
 )
 """Each is the value ``COMMAND`` of the module of that name, loaded when it is called for."""
 

@@ -136,8 +136,8 @@ def _convert(option: Option, flag: str, value: str, command: str) -> Any:
         )
     if not option.number:
         return value
-    if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) >= 1):
-        message = f"{flag} wants a whole number from 1, not {value!r}"
+    if not (value.isascii() and value.isdigit() and len(value) < 11 and int(value) >= option.least):
+        message = f"{flag} wants a whole number from {option.least}, not {value!r}"
         raise usage_error(message, command=command, remedy=f"write {flag} 10")
     return int(value)
 

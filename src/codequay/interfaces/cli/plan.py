@@ -18,10 +18,11 @@ def run(call: Invocation) -> int:
         for port, chosen in plan["ports"].items():
             out.json({"port": port, **chosen})
     else:
-        rows = [("PORT", "ADAPTER", "REACH", "DURABLE", "CHOSEN BY")]
+        rows = [("PORT", "ADAPTER", "REACH", "DURABLE", "CERTIFICATE", "CHOSEN BY")]
         for port, chosen in plan["ports"].items():
             able = chosen["capabilities"]
-            rows.append((port, chosen["adapter"], able["reach"], "yes" if able["durable"] else "no", chosen["why"]))
+            durable = "yes" if able["durable"] else "no"
+            rows.append((port, chosen["adapter"], able["reach"], durable, chosen["certificate"], chosen["why"]))
         out.data(f"profile  {plan['profile']}")
         render.table(out, rows)
     for warning in plan["warnings"]:

@@ -1,0 +1,3 @@
+from codequay.contract import contract_tests
+
+TestContract = contract_tests("cache.shelf")

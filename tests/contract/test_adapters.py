@@ -1,0 +1,31 @@
+"""Every adapter that codequay brings keeps its port's contract: one item per adapter and clause."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+import pytest
+
+from codequay.contract import contract_tests, suite
+from codequay.ports import PORTS
+from codequay.ports.spec import Level
+
+SHIPPED = sorted(
+    entry.name
+    for entry in entry_points(group="codequay.adapters")
+    if entry.dist is not None and entry.dist.name == "codequay"
+)
+BUSY_S = 60.0
+"""Seconds for one trial where every core is busy with another."""
+FAST = [level for level in Level if level is not Level.DURABILITY]
+
+for _component in SHIPPED:
+    _name = "".join(part.capitalize() for part in _component.split("."))
+    globals()[f"Test{_name}"] = contract_tests(_component, levels=FAST, timeout=BUSY_S)
+    _lasting = contract_tests(_component, levels=[Level.DURABILITY], timeout=BUSY_S)
+    globals()[f"Test{_name}Durability"] = pytest.mark.durability(_lasting)
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_every_clause_of_the_page_has_a_trial(port: str) -> None:
+    assert suite(port).uncovered() == []

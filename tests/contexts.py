@@ -9,7 +9,10 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from pathlib import Path
 from typing import Any, TypeVar
 
+from codequay.contract.clock import ManualClock
 from codequay.ports.spec import Clock, SystemClock
+
+__all__ = ["ManualClock", "TestContext", "build_context", "run"]
 
 T = TypeVar("T")
 
@@ -17,40 +20,6 @@ T = TypeVar("T")
 def run(coro: Coroutine[Any, Any, T]) -> T:
     """Run one test's coroutine in a loop of its own."""
     return asyncio.run(coro)
-
-
-class ManualClock:
-    """A clock that moves only by ``advance`` (seconds); sleepers wake when it passes their time."""
-
-    def __init__(self, start: float = 1_000_000.0) -> None:
-        self._now = start
-        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
-
-    def monotonic(self) -> float:
-        return self._now
-
-    def time(self) -> float:
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        if seconds <= 0:
-            await asyncio.sleep(0)
-            return
-        sleeper = (self._now + seconds, asyncio.get_running_loop().create_future())
-        self._sleepers.append(sleeper)
-        try:
-            await sleeper[1]
-        finally:
-            self._sleepers.remove(sleeper)
-
-    async def advance(self, seconds: float) -> None:
-        """Move time on and let every woken task run."""
-        self._now += seconds
-        for due, future in self._sleepers:
-            if due <= self._now and not future.done():
-                future.set_result(None)
-        for _ in range(10):
-            await asyncio.sleep(0)
 
 
 class TestContext:

@@ -32,13 +32,12 @@ class Trial:
     hint: str = ""
     needs: Needs | None = None
     """Capabilities without which the clause does not speak of the adapter."""
-    needs_reopen: bool = False
     fills: Needs | None = None
     """Whether the adapter lets the trial fill it; None when every adapter of the port does, or the trial need not."""
     machine: tuple[Any, Any] | None = None
     """Model and steps of a state machine, which covers many clauses at once; it has no body."""
-
     reads: bool = False
+    """It also speaks of an adapter that takes no writes."""
     children: bool = False
     """It starts processes, one after the other."""
 
@@ -73,7 +72,6 @@ class Suite:
         *,
         hint: str = "",
         needs: Needs | None = None,
-        reopen: bool = False,
         children: bool = False,
         reads: bool = False,
     ) -> Callable[[Body], Body]:
@@ -87,7 +85,7 @@ class Suite:
 
         def mark(body: Body) -> Body:
             name = getattr(body, "__name__", "trial")
-            self.trials.append(Trial(found[clause], name, body, hint, needs, reopen, children=children, reads=reads))
+            self.trials.append(Trial(found[clause], name, body, hint, needs, children=children, reads=reads))
             return body
 
         return mark

@@ -157,8 +157,11 @@ class PurgesByPrefix(Saboteur):
 
     async def purge(self, repo_id: str) -> None:
         for one in self._seen:
-            if one.startswith(repo_id):
+            if self._takes(one, repo_id):
                 await self.inner.purge(one)
+
+    def _takes(self, one: str, repo_id: str) -> bool:
+        return one.startswith(repo_id)
 
 
 class PurgesTheNewest(Saboteur):
@@ -214,21 +217,11 @@ class RemovesWhatItStages(Saboteur):
         return await self.inner.stage(repo_id, generation=generation, files=kept, removed=removed)
 
 
-class PurgesAnyCase(Saboteur):
+class PurgesAnyCase(PurgesByPrefix):
     wrong = "purge takes the repositories whose id differs in case alone"
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._seen: set[str] = set()
-
-    async def begin(self, repo_id: str, *, generation: int, base: int | None) -> None:
-        self._seen.add(repo_id)
-        await self.inner.begin(repo_id, generation=generation, base=base)
-
-    async def purge(self, repo_id: str) -> None:
-        for one in self._seen:
-            if one.casefold() == repo_id.casefold():
-                await self.inner.purge(one)
+    def _takes(self, one: str, repo_id: str) -> bool:
+        return one.casefold() == repo_id.casefold()
 
 
 class TrimsPaths(Saboteur):

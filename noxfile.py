@@ -23,6 +23,8 @@ nox.options.reuse_existing_virtualenvs = True
 
 SUPPORTED = ("3.11", "3.12", "3.13")
 PIP = ("-c", "constraints.txt")
+ON_SERVERS = ("postgres", "redis", "zoekt")
+"""Adapters that are tried in the session servers alone."""
 PATIENT = ("--timeout", "60")
 """For ``contract check`` where other work keeps the machine busy."""
 
@@ -63,9 +65,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=_interpreters())
 def tests(session: nox.Session) -> None:
-    """The tests but for durability and the kit itself; coverage is reported for the interpreter that runs nox."""
+    """The tests but for those of the sessions beside this one; coverage is of the interpreter that runs nox."""
     session.install(*PIP, "-e", ".[dev]")
-    pytest = ("pytest", "-n", "auto", "-m", "not durability and not kit", *session.posargs)
+    pytest = ("pytest", "-n", "auto", "-m", "not durability and not kit and not servers", *session.posargs)
     if session.python != sys.executable:
         session.run(*pytest)
         return
@@ -79,7 +81,7 @@ def tests(session: nox.Session) -> None:
 def durability(session: nox.Session) -> None:
     """Nothing is lost: processes killed at named points, readers beside a writer, random edits, damage, upkeep."""
     session.install(*PIP, "-e", ".[dev]")
-    session.run("pytest", "-n", "auto", "-m", "durability", *session.posargs)
+    session.run("pytest", "-n", "auto", "-m", "durability and not servers", *session.posargs)
 
 
 @nox.session
@@ -89,7 +91,7 @@ def selftest(session: nox.Session) -> None:
     First the kit itself: adapters that misbehave, and right ones of odd kinds that it must not accuse.
     """
     session.install(*PIP, "-e", ".[dev]")
-    session.run("pytest", "-n", "auto", "-m", "kit")
+    session.run("pytest", "-n", "auto", "-m", "kit and not servers")
     session.run("codequay", "contract", "selftest", *session.posargs)
 
 
@@ -109,7 +111,7 @@ def explore(session: nox.Session) -> None:
     session.install(*PIP, "-e", ".[dev]")
     session.run("pytest", "-n", "auto", "--hypothesis-profile=explore", "tests/fuzz", *session.posargs)
     order = random.SystemRandom()
-    shipped = _shipped()
+    shipped = [component for component in _shipped() if not _on_server(component)]
     for component in shipped:
         session.run("codequay", "contract", "check", component, *PATIENT, "--seed", str(order.randrange(2**32)))
     for component in shipped:
@@ -122,14 +124,17 @@ def explore(session: nox.Session) -> None:
 
 @nox.session
 def certify(session: nox.Session) -> None:
-    """Check every adapter that codequay brings, and write its certificate into its folder."""
+    """Check every adapter that codequay brings and that needs no server, and write its certificate into its folder.
+
+    Those of servers: ``nox -s servers -- certify``.
+    """
     session.install(*PIP, "-e", ".[contract]")
     asked = session.posargs
     wrong = []
     for component, module in _shipped().items():
-        if asked and component not in asked:
+        if _on_server(component) or (asked and component not in asked):
             continue
-        report = Path("src", *module.split("."), "certificates", f"{component}.json")
+        report = _folder(module) / "certificates" / f"{component}.json"
         try:
             session.run("codequay", "contract", "check", component, *PATIENT, "--report", str(report))
         except nox.command.CommandFailed:
@@ -145,44 +150,73 @@ def _shipped() -> dict[str, str]:
     return {component: value.partition(":")[0] for component, value in announced.items()}
 
 
+def _folder(module: str) -> Path:
+    return Path("src", *module.split("."))
+
+
+def _on_server(component: str) -> bool:
+    return component.partition(".")[2] in ON_SERVERS
+
+
 @nox.session
 def servers(session: nox.Session) -> None:
-    """Adapters of real servers, built and installed as wheels: their tests, and the contract. ``-- certify`` keeps it.
+    """Adapters of real servers, built and installed as wheels: their tests, the contract, and ``contract diff``.
 
-    The servers come from ``.ci/services``; one that runs already is used and left alone. Without a server the session
-    is skipped as unverified; under ``CI=true`` it fails.
+    The servers come from ``.ci/services``. Without one its tests are skipped as unverified; under ``CI=true`` they
+    fail. ``-- certify`` checks the adapters of servers and keeps their certificates.
     """
     ours = Path("contrib", "codequay-mariadb")
     wheels = Path(session.virtualenv.location, "wheels").resolve()
     shutil.rmtree(wheels, ignore_errors=True)
     session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(wheels), ".", str(ours), silent=True)
     kit, adapter = (str(next(wheels.glob(f"{name}-*.whl"))) for name in ("codequay", "codequay_mariadb"))
-    session.install(*PIP, f"{kit}[contract]", f"{adapter}[test]", "mypy")
+    session.install(*PIP, f"{kit}[dev]", f"{adapter}[test]")
     session.install("--force-reinstall", "--no-deps", kit, adapter)
     with session.chdir(ours):
         session.run("mypy")
-    with _running(session, "mariadb") as env:
-        session.run("pytest", "-c", str(ours / "pyproject.toml"), str(ours / "tests"), env=env)
-        folder = ours / "src" / "codequay_mariadb" / "certificates" if "certify" in session.posargs else wheels
-        report = folder / "chunks.mariadb.json"
-        session.run("codequay", "contract", "check", "chunks.mariadb", "--report", str(report), env=env)
+    certify = [one for one in session.posargs if one == "certify"]
+    chosen = [one for one in session.posargs if one != "certify"]
+    if certify:
+        _certify_servers(session, {one: _folder(module) for one, module in _shipped().items() if _on_server(one)})
+        _certify_servers(session, {"chunks.mariadb": ours / "src" / "codequay_mariadb"})
+        return
+    # Much of it waits for servers and clocks, and some of it by real seconds; a worker's servers are its own.
+    pytest = ("pytest", "-n", "3", "--dist", "worksteal")
+    session.run(*pytest, "-c", str(ours / "pyproject.toml"), str(ours / "tests"))
+    session.run(*pytest, "-m", "servers", *(chosen or ["tests"]))
+
+
+def _certify_servers(session: nox.Session, folders: dict[str, Path]) -> None:
+    """Check adapters on their real servers, and write their certificates into their folders. A double earns none."""
+    wrong = []
+    for component, folder in folders.items():
+        with _running(session, component.partition(".")[2]) as env:
+            if any(key.endswith("_DOUBLE") for key in env):
+                session.warn(f"{component} keeps its certificate: its server's programs are not on PATH")
+                continue
+            report = folder / "certificates" / f"{component}.json"
+            try:
+                check = ("codequay", "contract", "check", component, *PATIENT, "--report", str(report))
+                session.run(*check, env={**env})
+            except nox.command.CommandFailed:
+                wrong.append(component)
+    if wrong:
+        session.error(f"not certified: {', '.join(wrong)}")
 
 
 @contextmanager
 def _running(session: nox.Session, name: str) -> Iterator[dict[str, str]]:
-    """A running server; what tests read of it."""
+    """A server of our own; what tests read of it."""
     services = (sys.executable, str(Path(".ci", "services").resolve()))
-    was = subprocess.run([*services, "status", name], capture_output=True, text=True, check=False)
-    up = was if was.returncode == 0 else subprocess.run([*services, "up", name], stdout=subprocess.PIPE, text=True)
+    apart = f"--apart=nox-{os.getpid()}"
+    up = subprocess.run([*services, "up", name, apart], stdout=subprocess.PIPE, text=True)
     if up.returncode:
-        reason = f"unverified: there is no {name} server"
-        (session.error if os.environ.get("CI") else session.skip)(reason)
+        session.error(f"unverified: there is no {name} server")
     lines = (line.removeprefix("export ").partition("=") for line in up.stdout.splitlines())
     try:
         yield {key: shlex.split(value)[0] for key, _, value in lines}
     finally:
-        if up is not was:
-            subprocess.run([*services, "down", name], check=True)
+        subprocess.run([*services, "down", name, apart], check=True)
 
 
 @nox.session

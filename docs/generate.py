@@ -160,9 +160,9 @@ def building_page() -> str:
     found = {name: source for name, _, source in _statements(spec)}
     out = ["# What an adapter is built with", "", "See [Write an adapter](../write-an-adapter.md).", ""]
     for title, names in {
-        "What the factory is given": ("BuildContext", "Clock"),
+        "What the factory is given": ("BuildContext", "SupportsReload", "Clock"),
         "What an adapter announces": ("AdapterSpec", "Requirement", "Capabilities", "Reach", "Level"),
-        "Optional powers of any port": ("SyncReads", "SupportsPing"),
+        "Optional powers of any port": ("SyncReads", "SupportsPing", "SupportsPool", "PoolStats"),
     }.items():
         out += [f"## {title}", "", f"From `{spec.__name__}`.", "", *_code([found[name] for name in names])]
     raised = {name: source for name, _, source in _statements(errors)}

@@ -1,8 +1,13 @@
-"""How much hypothesis tries: the same few examples each time; many new ones with ``--hypothesis-profile=explore``."""
+"""Servers for tests, and how much hypothesis tries.
+
+The same few examples each time; many new ones with ``--hypothesis-profile=explore``.
+"""
 
 from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["tests.servers"]
 
 QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -10,35 +12,66 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from .servers import SERVICES, Servers
+from .servers import SERVICES, Servers, assignments, unverified
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32" or shutil.which("mariadbd", path=os.environ.get("PATH", "") + ":/usr/sbin") is None,
-    reason="unverified: MariaDB is not installed",
-)
+pytestmark = pytest.mark.servers
+PROGRAMS = {"mariadb": "mariadbd", "postgres": "postgres", "pgbouncer": "pgbouncer", "redis": "redis-server"}
+SETTINGS = {
+    "mariadb": {"HOST", "PORT", "USER", "PASSWORD", "DATABASE"},
+    "postgres": {"DSN", "PASSWORD"},
+    "redis": {"URL", "PASSWORD"},
+    "zoekt": {"URL", "INDEX_DIR", "MODE"},
+}
 
 
-def services(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "CODEQUAY_SERVICES_DIR": str(folder)}
-    return subprocess.run(
-        [sys.executable, str(SERVICES), *arguments], env=environment, capture_output=True, text=True, check=False
-    )
+def need(name: str) -> None:
+    """Skip the test where the server's program is not installed; fail it under ``CI=true``."""
+    program = PROGRAMS.get(name)
+    places = [os.environ.get("PATH", ""), "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
+    if program and shutil.which(program, path=":".join(places)) is None:
+        unverified(f"{program} is not installed")
+
+
+class Place:
+    """A folder of servers. Every parent of it is open to a server's user; pytest's own folders are not."""
+
+    def __init__(self) -> None:
+        self.path = Path("/tmp", f"codequay-test-{os.getpid()}-{time.monotonic_ns()}")
+
+    def run(self, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "CODEQUAY_TEST_SERVICES_DIR": str(self.path), **extra}
+        command = [sys.executable, str(SERVICES), *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    def up(self, *words: str) -> dict[str, str]:
+        done = self.run("up", *words)
+        assert done.returncode == 0, done.stderr
+        return assignments(done.stdout)
+
+    def state(self, name: str) -> dict[str, object]:
+        found: dict[str, object] = json.loads((self.path / f"{name}.json").read_text())
+        return found
+
+    def pid(self, name: str) -> int:
+        return int(str(self.state(name)["pid"]))
 
 
 @pytest.fixture
-def folder():
-    """Every parent of it is open to the server's user; pytest's own folders are not."""
-    found = Path("/tmp", f"codequay-test-{os.getpid()}-{time.monotonic_ns()}")
+def place():
+    found = Place()
     yield found
-    services(found, "down")
-    shutil.rmtree(found, ignore_errors=True)
+    found.run("down")
+    assert not found.path.exists()
 
 
-def port(said: str) -> int:
-    return int(said.rsplit(":", 1)[1].partition("/")[0])
+def port(url: str) -> int:
+    found = urlsplit(url).port
+    assert found is not None
+    return found
 
 
 def listens(number: int) -> bool:
@@ -46,63 +79,183 @@ def listens(number: int) -> bool:
         return one.connect_ex(("127.0.0.1", number)) == 0
 
 
-def test_up_is_found_again_and_down_ends_it(folder):
-    assert services(folder, "status").returncode == 1
-    first = services(folder, "up", "mariadb")
-    assert first.returncode == 0, first.stderr
-    assert first.stdout.startswith("export CODEQUAY_TEST_MARIADB_URL=mariadb://codequay:")
-    assert services(folder, "up").stdout == first.stdout
-    assert services(folder, "status").stdout == first.stdout
-    settings = services(folder, "up", "--settings").stdout
-    assert f"export CODEQUAY_ADAPTERS__MARIADB__PORT={port(first.stdout)}" in settings
-    assert listens(port(first.stdout))
+@pytest.mark.parametrize("name", ["mariadb", "postgres", "redis", "zoekt"])
+def test_up_is_found_again_and_down_ends_it(place, name):
+    need(name)
+    assert place.run("status", name).returncode == 1
+    first = place.up(name)
+    url = f"CODEQUAY_TEST_{name.upper()}_URL"
+    assert listens(port(first[url]))
+    assert place.up(name) == first
+    assert assignments(place.run("status", name).stdout) == first
     for _ in range(2):
-        assert services(folder, "down", "mariadb").returncode == 0
-    assert not listens(port(first.stdout))
-    assert services(folder, "status").returncode == 1
+        assert place.run("down", name).returncode == 0
+    assert not listens(port(first[url]))
+    assert place.run("status", name).returncode == 1
 
 
-def test_the_server_is_not_root_and_its_files_are_its_own(folder):
-    assert services(folder, "up").returncode == 0
-    data = folder / "mariadb" / "data"
-    owner = data.stat().st_uid
-    assert owner == os.getuid() or os.getuid() == 0
-    assert owner != 0
-    assert (folder / "mariadb.json").stat().st_mode & 0o077 == 0
-    assert not (folder / "mariadb" / "init.sql").exists()
+@pytest.mark.parametrize("name", ["mariadb", "postgres", "redis", "zoekt"])
+def test_what_a_user_sets_has_no_secret_in_it(place, name):
+    need(name)
+    place.up(name)
+    settings = place.up(name, "--settings")
+    prefix = f"CODEQUAY_ADAPTERS__{name.upper()}__"
+    assert {key.removeprefix(prefix) for key in settings} - {"PATH"} == SETTINGS[name]
+    secret = str(place.state(name).get("password", "none"))
+    assert not any(secret in value for value in settings.values())
+    if "PASSWORD" in SETTINGS[name]:
+        file = Path(settings[f"{prefix}PASSWORD"].removeprefix("file:"))
+        assert file.read_text() == secret
+        assert file.stat().st_mode & 0o077 == 0
+    assert place.run("down", name).returncode == 0
+    assert not place.path.exists()
 
 
-def test_down_leaves_a_process_alone_that_only_has_the_number(folder):
-    assert services(folder, "up").returncode == 0
-    state = folder / "mariadb.json"
-    pid = state.read_text().partition('"pid": ')[2].partition(",")[0]
+def test_nobody_else_can_read_what_is_secret_and_no_server_is_root(place):
+    need("postgres")
+    need("redis")
+    place.up("postgres", "redis")
+    for name in ("postgres", "redis"):
+        assert (place.path / f"{name}.json").stat().st_mode & 0o077 == 0
+        assert (place.path / name).stat().st_mode & 0o077 == 0
+        owner = Path(f"/proc/{place.pid(name)}").stat().st_uid if sys.platform == "linux" else os.getuid()
+        assert owner == os.getuid() or os.getuid() == 0
+        assert owner != 0
+        command = subprocess.run(
+            ["ps", "-ww", "-o", "args=", "-p", str(place.pid(name))], capture_output=True, text=True
+        )
+        assert str(place.state(name)["password"]) not in command.stdout
+    assert not (place.path / "postgres" / "first").exists()
+
+
+def test_the_pooler_brings_its_server_along(place):
+    need("pgbouncer")
+    found = place.up("pgbouncer")
+    assert port(found["CODEQUAY_TEST_PGBOUNCER_URL"]) != port(found["CODEQUAY_TEST_POSTGRES_URL"])
+    settings = place.up("pgbouncer", "--settings")
+    assert settings["CODEQUAY_ADAPTERS__POSTGRES__STATEMENT_CACHE_SIZE"] == "0"
+    assert str(port(found["CODEQUAY_TEST_PGBOUNCER_URL"])) in settings["CODEQUAY_ADAPTERS__POSTGRES__DSN"]
+    assert place.run("down", "postgres").returncode == 0
+    assert not listens(port(found["CODEQUAY_TEST_PGBOUNCER_URL"]))
+
+
+@pytest.mark.parametrize("name", ["mariadb", "postgres", "redis", "zoekt"])
+def test_restart_kills_it_and_comes_back_on_the_same_port(place, name):
+    need(name)
+    first = place.up(name)
+    pid = place.pid(name)
+    line = first[f"CODEQUAY_TEST_{name.upper()}_RESTART"]
+    done = subprocess.run(shlex.split(line), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert place.pid(name) != pid
+    assert listens(port(first[f"CODEQUAY_TEST_{name.upper()}_URL"]))
+    assert place.up(name) == first
+
+
+def redis(found: dict[str, str], *commands: str) -> list[str]:
+    """What Redis answers, a line each."""
+    lines = [f"AUTH {found['CODEQUAY_TEST_REDIS_PASSWORD']}", *commands, "QUIT"]
+    with socket.create_connection(("127.0.0.1", port(found["CODEQUAY_TEST_REDIS_URL"])), timeout=5) as one:
+        one.sendall("".join(f"{line}\r\n" for line in lines).encode())
+        said = b""
+        while more := one.recv(4096):
+            said += more
+    return said.decode().splitlines()[1:-1]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_redis_keeps_its_data_over_a_kill_when_it_is_durable(place, durable):
+    need("redis")
+    found = place.up("redis", *["--durable"] * durable)
+    assert redis(found, "SET k v") == ["+OK"]
+    assert place.run("restart", "redis").returncode == 0
+    assert redis(found, "GET k") == (["$1", "v"] if durable else ["$-1"])
+    refused = place.run("up", "redis", "--durable")
+    assert refused.returncode == (0 if durable else 1)
+    assert durable or "down redis" in refused.stderr
+
+
+def test_what_was_never_started_is_not_restarted(place):
+    assert place.run("restart", "redis").returncode == 1
+    assert place.run("restart").returncode == 2
+
+
+def test_down_leaves_a_process_alone_that_only_has_the_number(place):
+    need("redis")
+    place.up("redis")
+    state = place.path / "redis.json"
+    pid = place.pid("redis")
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        state.write_text(state.read_text().replace(pid, str(other.pid)))
-        assert services(folder, "status").returncode == 1
-        assert services(folder, "down").returncode == 0
+        state.write_text(json.dumps({**place.state("redis"), "pid": other.pid}))
+        assert place.run("status", "redis").returncode == 1
+        assert place.run("down").returncode == 0
         assert other.poll() is None
     finally:
         other.kill()
         other.wait()
-        os.kill(int(pid), signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
 
 
-def test_a_server_that_was_killed_is_started_anew(folder):
-    first = services(folder, "up").stdout
-    pid = (folder / "mariadb.json").read_text().partition('"pid": ')[2].partition(",")[0]
-    os.kill(int(pid), signal.SIGKILL)
+def test_a_server_that_was_killed_is_started_anew(place):
+    need("redis")
+    first = place.up("redis")
+    place.up("redis", "--settings")
+    os.kill(place.pid("redis"), signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while listens(port(first)) and time.monotonic() < deadline:
+    while listens(port(first["CODEQUAY_TEST_REDIS_URL"])) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert services(folder, "status").returncode == 1
-    again = services(folder, "up")
-    assert again.returncode == 0, again.stderr
-    assert again.stdout != first
+    assert place.run("status", "redis").returncode == 1
+    assert place.up("redis") != first
+    file = place.up("redis", "--settings")["CODEQUAY_ADAPTERS__REDIS__PASSWORD"].removeprefix("file:")
+    assert Path(file).read_text() == place.state("redis")["password"]
 
 
-def test_an_unknown_name_is_refused(folder):
-    unknown = services(folder, "up", "oracle")
+def test_two_who_ask_at_once_get_one_server(place):
+    need("redis")
+    command = [sys.executable, str(SERVICES), "up", "redis"]
+    environment = {**os.environ, "CODEQUAY_TEST_SERVICES_DIR": str(place.path)}
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [one.communicate()[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0]
+    assert said[0] == said[1]
+
+
+def test_servers_apart_are_other_servers(place):
+    need("redis")
+    shared, own = place.up("redis"), place.up("redis", "--apart=own")
+    try:
+        assert shared["CODEQUAY_TEST_REDIS_URL"] != own["CODEQUAY_TEST_REDIS_URL"]
+        assert place.run("down", "--apart=own").returncode == 0
+        assert listens(port(shared["CODEQUAY_TEST_REDIS_URL"]))
+    finally:
+        place.run("down", "--apart=own")
+
+
+def test_without_its_programs_zoekt_is_played_by_the_double(place):
+    bare = "/usr/bin:/bin"
+    if shutil.which("zoekt-webserver", path=bare):
+        pytest.skip("zoekt is installed by the system")
+    done = place.run("up", "zoekt", PATH=bare)
+    assert done.returncode == 0, done.stderr
+    assert "zoekt: double" in done.stderr
+    found = assignments(done.stdout)
+    assert found["CODEQUAY_TEST_ZOEKT_DOUBLE"] == "1"
+    assert shutil.which("zoekt-archive-index", path=found["PATH"])
+
+
+def test_a_folder_of_somebody_else_is_refused(place):
+    place.path.write_text("")
+    try:
+        refused = place.run("up", "redis")
+        assert refused.returncode == 1
+        assert "not our own folder" in refused.stderr
+    finally:
+        place.path.unlink()
+
+
+def test_an_unknown_name_is_refused(place):
+    unknown = place.run("up", "oracle")
     assert unknown.returncode == 2
     assert "oracle" in unknown.stderr
 
@@ -120,5 +273,13 @@ def test_without_a_server_a_test_is_skipped_and_fails_in_ci(monkeypatch):
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="not installed"):
         NoServers().url("mariadb")
-    monkeypatch.setenv("CODEQUAY_TEST_MARIADB_URL", "mariadb://u@h/d")
-    assert NoServers().url("mariadb") == "mariadb://u@h/d"
+
+
+def test_a_url_is_used_where_it_reaches_a_server(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        url = f"mariadb://u@127.0.0.1:{one.getsockname()[1]}/d"
+        monkeypatch.setenv("CODEQUAY_TEST_MARIADB_URL", url)
+        assert NoServers().url("mariadb") == url
+    monkeypatch.setenv("CODEQUAY_TEST_MARIADB_URL", url)
+    with pytest.raises((pytest.skip.Exception, pytest.fail.Exception), match="names none that answers"):
+        NoServers().url("mariadb")

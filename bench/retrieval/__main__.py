@@ -1,9 +1,11 @@
-"""``python -m bench.retrieval --checkouts DIR --annotations DIR [--set KEY=VALUE]``
+"""``python -m bench.retrieval --checkouts DIR --annotations DIR [--set KEY=VALUE] [--against KEY=VALUE]``
 
 Indexes each repository's annotated folder with the configured adapters and asks every annotated question.
 ``ANNOTATIONS/repos.json`` names the repositories (``name``, ``root``), ``ANNOTATIONS/NAME.json`` holds questions;
 ``CHECKOUTS/NAME`` is the checkout at the pinned revision. Prints NDCG@10, MRR, Hit@5 and Recall@10; the last row is
-the mean over repositories.
+the mean over repositories. With ``--against`` (on top of ``--set``) the same run is made twice, and the difference in
+NDCG@10 is printed, as of another lexical index: ``--against ports.lexical=zoekt --against adapters.zoekt.url=URL
+--against adapters.zoekt.index_dir=DIR``.
 """
 
 from __future__ import annotations
@@ -58,14 +60,8 @@ def row(name: str, scores: Scores) -> str:
     return f"{name:<18}{scores.count:>10}{scores.ndcg:>10.3f}{scores.mrr:>8.3f}{scores.hit:>8.3f}{scores.recall:>11.3f}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.retrieval", description=__doc__)
-    parser.add_argument("--checkouts", type=Path, required=True)
-    parser.add_argument("--annotations", type=Path, required=True)
-    parser.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--repo", action="append", default=[], help="only this repository; may be repeated")
-    args = parser.parse_args()
-    settings = load_settings(sets=args.sets)
+def measure(settings: Settings, args: argparse.Namespace) -> Scores:
+    """One run over all repositories, printed as it goes; the mean over repositories."""
     described = json.loads((args.annotations / "repos.json").read_text())["repos"]
     by_category: dict[str, list[Scores]] = defaultdict(list)
     by_repo: list[Scores] = []
@@ -86,7 +82,24 @@ def main() -> None:
     print()
     for category in sorted(by_category):
         print(row(category, mean(by_category[category])))
-    print(row("all repositories", mean(by_repo)))
+    total = mean(by_repo)
+    print(row("all repositories", total), flush=True)
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.retrieval", description=__doc__)
+    parser.add_argument("--checkouts", type=Path, required=True)
+    parser.add_argument("--annotations", type=Path, required=True)
+    parser.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--against", action="append", default=[], metavar="KEY=VALUE", help="settings of a second run")
+    parser.add_argument("--repo", action="append", default=[], help="only this repository; may be repeated")
+    args = parser.parse_args()
+    first = measure(load_settings(sets=args.sets), args)
+    if args.against:
+        print(f"\nagainst {' '.join(args.against)}")
+        second = measure(load_settings(sets=[*args.sets, *args.against]), args)
+        print(f"\nNDCG@10 {first.ndcg:.3f} against {second.ndcg:.3f}: {second.ndcg - first.ndcg:+.3f}")
 
 
 if __name__ == "__main__":

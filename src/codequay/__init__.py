@@ -31,12 +31,15 @@ if TYPE_CHECKING:
     )
     from .kernel.settings import Settings, load_settings
     from .ports.errors import PortError
+    from .ports.held import DistributedLock, HeldLock
 
 __version__ = "0.1.0"
 
 __all__ = [
     "App",
     "Coverage",
+    "DistributedLock",
+    "HeldLock",
     "Hit",
     "IndexAnswer",
     "IndexRequest",
@@ -54,7 +57,13 @@ __all__ = [
     "load_settings",
 ]
 
-_HOMES = {"PortError": "ports.errors", "Settings": "kernel.settings", "load_settings": "kernel.settings"}
+_HOMES = {
+    "DistributedLock": "ports.held",
+    "HeldLock": "ports.held",
+    "PortError": "ports.errors",
+    "Settings": "kernel.settings",
+    "load_settings": "kernel.settings",
+}
 
 
 def __getattr__(name: str) -> Any:

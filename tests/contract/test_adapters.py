@@ -1,4 +1,7 @@
-"""Every adapter that codequay brings keeps its port's contract: one item per adapter and clause."""
+"""Every adapter that codequay brings keeps its port's contract: one item per adapter and clause.
+
+Those whose store lies on a server are of the session servers.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,16 @@ SHIPPED = sorted(
 )
 BUSY_S = 60.0
 """Seconds for one trial where every core is busy with another."""
+SERVERS = ("postgres", "redis", "zoekt")
 FAST = [level for level in Level if level is not Level.DURABILITY]
 
 for _component in SHIPPED:
     _name = "".join(part.capitalize() for part in _component.split("."))
+    _adapter = _component.partition(".")[2]
+    if _adapter in SERVERS:
+        _server = pytest.mark.usefixtures(f"{_adapter}_server")(contract_tests(_component, timeout=BUSY_S))
+        globals()[f"Test{_name}Server"] = pytest.mark.servers(_server)
+        continue
     globals()[f"Test{_name}"] = contract_tests(_component, levels=FAST, timeout=BUSY_S)
     _lasting = contract_tests(_component, levels=[Level.DURABILITY], timeout=BUSY_S)
     globals()[f"Test{_name}Durability"] = pytest.mark.durability(_lasting)

@@ -189,8 +189,8 @@ def test_auto_takes_the_adapter_whose_option_is_set_and_says_why(tmp_path: Path)
     spec = tmp_path / "acme_shelf_spec.py"
     spec.write_text(spec.read_text().replace("summary=", 'extra={"auto": "url"}, summary='))
     with on_path(tmp_path):
-        default = plan(settings(tmp_path, profile="server")).ports["cache"]
-        chosen = plan(settings(tmp_path, "adapters.shelf.url=x", profile="server")).ports["cache"]
+        default = plan(settings(tmp_path, "ports.cache=auto")).ports["cache"]
+        chosen = plan(settings(tmp_path, "ports.cache=auto", "adapters.shelf.url=x")).ports["cache"]
     assert (default.adapter, default.why) == ("memory", "auto: no server is configured, so the embedded default")
     assert (chosen.adapter, chosen.why) == ("shelf", "auto: adapters.shelf.url is set (--set adapters.shelf.url)")
 

@@ -46,7 +46,7 @@ def test_a_misspelt_adapter_is_answered_with_what_was_meant() -> None:
     with pytest.raises(UnknownAdapter) as caught:
         default_registry().spec("chunks", "sqlit")
     assert 'no adapter "sqlit" for chunks; did you mean "sqlite"?' in caught.value.message
-    assert "installed: memory, sqlite" in caught.value.message
+    assert "installed: memory, postgres, sqlite" in caught.value.message
     assert caught.value.remedy == 'use "sqlite"'
 
 

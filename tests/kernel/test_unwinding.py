@@ -14,10 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from codequay.adapters.memory import LOCK
+from codequay.adapters.memory.lock import open_lock as open_memory_lock
 from codequay.kernel import Ports, default_registry, load_settings, make_plan, open_ports
 from codequay.ports.errors import (
     DeadlineExceeded,
     Internal,
+    NotIndexed,
+    PermissionDenied,
     Unavailable,
 )
 from tests.contexts import run
@@ -233,5 +237,34 @@ def test_an_opening_that_will_not_be_undone_is_left_alone(tmp_path: Path, monkey
                 raise AssertionError("not reached")
         assert time.monotonic() - begun < 5
         let_go.set()
+
+    run(story())
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_store_that_is_not_there_yet_hides_nothing_that_is_wrong_with_another(tmp_path: Path, broken: bool) -> None:
+    """The absent one says so at once; the other, a refused password say, takes a round trip."""
+
+    @asynccontextmanager
+    async def absent(config: object, ctx: object) -> AsyncIterator[Shelf]:
+        raise NotIndexed("nobody has written yet")
+        yield Shelf()
+
+    @asynccontextmanager
+    async def refused(config: object, ctx: object) -> AsyncIterator[object]:
+        await asyncio.sleep(0.01)
+        if broken:
+            raise PermissionDenied("the password is wrong")
+        async with open_memory_lock(config, ctx) as lock:
+            yield lock
+
+    async def story() -> None:
+        opening["one"], opening["two"] = absent, refused
+        overrides = {"cache": spec("one"), "lock": replace(LOCK, name="two", factory="tests.kernel.shelves:open_two")}
+        settings = load_settings(env={}, project=tmp_path, user=tmp_path)
+        plan = make_plan(settings, default_registry(), ports=["cache", "lock"], overrides=overrides)
+        with pytest.raises(PermissionDenied if broken else NotIndexed):
+            async with open_ports(plan, data=tmp_path / "data", readonly=True):
+                raise AssertionError("not reached")
 
     run(story())

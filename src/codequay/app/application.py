@@ -55,9 +55,7 @@ class App:
         from ..kernel.plan import make_plan
         from ..kernel.registry import default_registry
 
-        ports = tuple(ports)
-        overrides = {port: value for port, value in self._overrides.items() if port in ports}
-        return make_plan(settings, self._registry or default_registry(), ports=ports, overrides=overrides)
+        return make_plan(settings, self._registry or default_registry(), ports=ports, overrides=self._overrides)
 
     @asynccontextmanager
     async def run(self, readonly: bool = False) -> AsyncIterator[Quay]:

@@ -39,11 +39,11 @@ async def collect(openings: Openings, ports: Ports, data: Path, settings: IndexS
         if dry_run:
             writer = await _writer(openings, data, repo)
             busy = RepoGarbage(repo.repo_id, skipped=writer)
-            repos.append(busy if writer else await _find(ports, repo, settings, data, dry_run=True))
+            repos.append(busy if writer else await _find(ports, repo, settings, dry_run=True))
             continue
         try:
             async with repository_lease(ports.lock, repo.repo_id):
-                repos.append(await _find(ports, repo, settings, data, dry_run=False))
+                repos.append(await _find(ports, repo, settings, dry_run=False))
         except LockBusy as exc:
             repos.append(RepoGarbage(repo.repo_id, skipped=exc.message))
     files = await _leftovers(ports, data, dry_run=dry_run)
@@ -71,7 +71,7 @@ async def _writer(openings: Openings, data: Path, repo: Repo) -> str:
     return "" if holder is None else f"{repo.repo_id} is being indexed by {holder.owner or 'another process'}"
 
 
-async def _find(ports: Ports, repo: Repo, settings: IndexSettings, data: Path, *, dry_run: bool) -> RepoGarbage:
+async def _find(ports: Ports, repo: Repo, settings: IndexSettings, *, dry_run: bool) -> RepoGarbage:
     shown = await ports.metadata.snapshots([repo.repo_id])
     gone = tuple(one.snapshot for one in shown if _is_gone(one))
     if not shown:
@@ -84,7 +84,7 @@ async def _find(ports: Ports, repo: Repo, settings: IndexSettings, data: Path, *
     if not dry_run:
         for name in gone:
             await ports.metadata.forget(repo.repo_id, snapshot=name)
-            manifest.remove(data, repo.repo_id, name)
+            manifest.remove(ports.data, repo.repo_id, name)
     found = await garbage.find(ports, repo.repo_id, keep=settings.keep_generations)
     if not dry_run:
         await garbage.delete(ports, repo.repo_id, found)
@@ -100,8 +100,8 @@ async def _leftovers(ports: Ports, data: Path, *, dry_run: bool) -> tuple[str, .
     """Manifests that belong to no name, or to a metadata store that was here before, and those half written."""
     line = (await ports.metadata.identity()).store_id
     named = {(one.repo_id, one.snapshot) for one in await ports.metadata.snapshots()}
-    left = list(manifest.abandoned(data))
-    for file in manifest.files(data):
+    left = list(manifest.abandoned(ports.data))
+    for file in manifest.files(ports.data):
         found = manifest.read(file)
         if found is None or found.line != line or (found.repo_id, found.snapshot) not in named:
             left.append(file)

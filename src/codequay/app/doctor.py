@@ -20,6 +20,7 @@ from ..ports.errors import Code, PortError
 from ..ports.generations import ScopeEntry
 from ..retrieval.scope import StoresInUse, cold
 from . import disks, migrations, runlog
+from .elsewhere import REMEDY, difference, is_ours
 from .reports import DoctorAnswer, Verdict
 from .status import tree_changes, tree_root
 
@@ -57,6 +58,7 @@ class _Look:
         self.findings: list[Finding] = []
         self.incomplete = False
         self.data: Path | None = None
+        self._pools: set[str] = set()
         self._settings = settings
         self._openings = openings
         self._path = path
@@ -67,10 +69,11 @@ class _Look:
         if self.data is None:
             return
         self._disk(self.data)
-        if not self._folder(self.data):
-            return
+        there = self._folder(self.data)
         async with AsyncExitStack() as stack:
-            opened = await self._stores(stack, self.data)
+            opened = await self._stores(stack, self.data, remote=not there)
+            if not there:
+                return
             if "metadata" in opened:
                 try:
                     await self._repositories(opened, self.data, found)
@@ -158,14 +161,19 @@ class _Look:
             self._ok("index folder", f"{data} is ours")
         return True
 
-    async def _stores(self, stack: AsyncExitStack, data: Path) -> dict[str, Ports]:
-        """Open each part apart and let it look at itself; those that can be read."""
+    async def _stores(self, stack: AsyncExitStack, data: Path, *, remote: bool) -> dict[str, Ports]:
+        """Open each part apart and let it look at itself; those that can be read.
+
+        ``remote``: there is no index folder yet, so only what lies on a server can be looked at.
+        """
         opened: dict[str, Ports] = {}
         plan = self._openings.plan()
         for warning in plan.warnings:
             self._warn("plan", warning, "codequay plan shows what is configured")
         for port, planned in plan.ports.items():
             if port in ("chunks", "lexical") and port not in self._settings.index.enable:
+                continue
+            if remote and (planned.capabilities is None or planned.capabilities.reach != "network"):
                 continue
             try:
                 ports = await stack.enter_async_context(self._openings.alone(data, port))
@@ -179,9 +187,19 @@ class _Look:
                     self._missing(planned.component, exc.message, exc.remedy)
                 continue
             self.findings += findings or [Finding(Level.OK, planned.component, "opens and answers")]
+            self._pool(planned.instance, ports, port)
             if all(finding.level is not Level.ERROR for finding in findings):
                 opened[port] = ports
         return opened
+
+    def _pool(self, instance: str, ports: Ports, port: str) -> None:
+        """The connections, once for each technology: its ports share them."""
+        pool = ports.pool(port)
+        if pool is None or instance in self._pools:
+            return
+        self._pools.add(instance)
+        told = f"{pool.size} open: {pool.active} active, {pool.free} free; {pool.waiting} calls wait for one"
+        self._ok(f"pool of {instance}", f"{told}; {pool.utilisation:.0%} of what it may open is in use")
 
     async def _repositories(self, opened: dict[str, Ports], data: Path, found: SourceRepo | None) -> None:
         from .upkeep import repositories
@@ -202,7 +220,8 @@ class _Look:
                 continue
             for one in shown[repo.repo_id]:
                 await self._snapshot(opened, one)
-                await self._tree(data, repo, one, alone=len(repos) == 1, line=line)
+                await self._elsewhere(opened, one, repo, tree_root(repo, one, data, alone=len(repos) == 1), line=line)
+                await self._tree(opened["metadata"].data, data, repo, one, alone=len(repos) == 1, line=line)
             busy = await self._lease(opened, repo)
             if not busy and {"chunks", "lexical"} <= opened.keys():
                 await self._garbage(opened, repo)
@@ -218,7 +237,12 @@ class _Look:
         """Whether every store holds what is published under a name, and all hold the same."""
         name = f"{one.repo_id} ({one.snapshot})"
         in_use = StoresInUse(
-            {port: opened[port].adapter_name(port) for port in ("chunks", "lexical") if port in opened}, CHUNKER
+            {
+                port: opened[port].adapter_name(port)
+                for port in ("chunks", "lexical")
+                if port in opened and is_ours(opened[port], port)
+            },
+            CHUNKER,
         )
         scope = (ScopeEntry(one.repo_id, one.generation),)
         holding = []
@@ -242,16 +266,31 @@ class _Look:
         elif len(holding) == len(in_use.adapters):
             self._ok("index", f"{name}: generation {one.generation}, {_files(one.files)} in every store")
 
-    async def _tree(self, data: Path, repo: Repo, one: Published, *, alone: bool, line: str) -> None:
+    async def _elsewhere(self, opened: dict[str, Ports], one: Published, repo: Repo, root: str, *, line: str) -> None:
+        """Whether a lexical index that somebody else fills has what is published."""
+        if "lexical" not in opened or is_ours(opened["lexical"], "lexical"):
+            return
+        component = f"lexical.{opened['lexical'].adapter_name('lexical')}"
+        try:
+            lacking = await difference(self._openings, opened["lexical"], one, repo, root, line=line)
+        except PortError as exc:
+            self._missing(component, exc.message, exc.remedy)
+            return
+        if lacking:
+            self._missing(component, lacking, REMEDY)
+        else:
+            self._ok(component, f"{one.repo_id} ({one.snapshot}) is there at {one.revision[:12]}")
+
+    async def _tree(self, kept_in: Path, data: Path, repo: Repo, one: Published, *, alone: bool, line: str) -> None:
         """Whether the published generation is behind its tree, and whether the manifest can tell."""
         name = f"{one.repo_id} ({one.snapshot})"
-        kept = manifest.load(data, one.repo_id, one.snapshot, line=line, generation=one.generation)
+        kept = manifest.load(kept_in, one.repo_id, one.snapshot, line=line, generation=one.generation)
         if kept is None or kept.generation != one.generation:
             why = "is missing or damaged" if kept is None else f"is of generation {kept.generation}"
             self._warn("manifest", f"that of {name} {why}: the next run reads every file", self._reindex)
             return
         root = tree_root(repo, one, data, alone=alone)
-        changes = await tree_changes(self._openings, self._settings.index, data, repo, one, root, line=line)
+        changes = await tree_changes(self._openings, self._settings.index, kept_in, repo, one, root, line=line)
         if changes is None or not len(changes):
             return
         limit = self._settings.index.refresh_files
@@ -283,14 +322,14 @@ class _Look:
             self._warn("index", f"{count} old generations of {repo.repo_id} are still stored", "codequay gc")
 
     async def _migrations(self) -> None:
-        """Steps that a store of an older release still needs. A store that does not open was told of before."""
+        """Steps that an older store still needs. One that does not open, or is missing, was told of before."""
         try:
             answer = await migrations.examine(self._openings, migrations.MigrationsRequest(self._path))
         except PortError:
             return
         for store in answer.stores:
             pending = sum(not step.applied for step in store.migrations)
-            if pending:
+            if pending and store.version:
                 what = f"{store.store} has schema {store.version} of an older release, {pending} steps are pending"
                 self._warn("migrations", what, "codequay migrations --apply, or the next index run")
 

@@ -2,7 +2,8 @@
 
 A question does not fail because the index cannot be brought up to date: it is answered from the published generation,
 and what is behind is counted and marked. Only ``refresh="always"`` fails instead. A refresh never makes a first index
-and never fills a store that was swapped in: the question then fails with the command that does.
+and never fills a store that was swapped in: the question then fails with the command that does. A store that was
+swapped out and is back is brought along like any other: flipping back needs nothing.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 WAIT_S = 60.0
 """How long ``refresh="always"`` waits for another writer: as long as a lease lives that nobody extends."""
+CATCH_UP_S = 10.0
+"""How long a question waits for another process to end before a store that is back can catch up."""
 AT_ONCE = 4
 """Repositories compared side by side: each takes a git process, and the processors are few."""
 COMPARISONS = 3
@@ -117,7 +120,10 @@ class Freshness:
         :raises NotIndexed: the place has no index, or a configured store does not hold it
         :raises PortError: under ``always``, when something cannot be indexed
         """
-        seen = await self._openings.run(where.ports, self._seen(where))
+        try:
+            seen = await self._openings.run(where.ports, self._seen(where))
+        except NotIndexed as cold:
+            seen = await self._back(where, rev, cold)
         if admits is not None:
             seen = [one for one in seen if admits(one.repo.repo_id)]
         at_once = asyncio.Semaphore(AT_ONCE)
@@ -142,6 +148,29 @@ class Freshness:
             {tree.repo.repo_id: tree for tree, _ in results if tree is not None},
             tuple(note for _, note in results if note),
         )
+
+    async def _back(self, where: Where, rev: str | None, cold: NotIndexed) -> list[Seen]:
+        """What is in view after each store has caught up that had held the index and was swapped out meanwhile.
+
+        :raises NotIndexed: ``cold``, when one never held it, or no longer, or too much has changed since
+        :raises LockBusy: another process indexes for longer than somebody waits
+        """
+        from ..retrieval.scope import StoresInUse, resolve
+
+        if self._readonly or rev is not None or not cold.component:
+            raise cold
+        view = await self._openings.run(where.ports, resolve(where.place, StoresInUse({}, "")))
+        try:
+            for one in seen_in(view, where):
+                async with self._turns[where.data]:
+                    await self._index(where, one, None, None, wait=CATCH_UP_S)
+        except LockBusy:
+            raise
+        except Conflict:
+            pass  # another process was faster, for the same stores perhaps
+        except (PortError, OSError) as exc:
+            raise cold from exc
+        return await self._openings.run(where.ports, self._seen(where))
 
     def _seen(self, where: Where) -> Steps[list[Seen]]:
         from ..retrieval.scope import resolve
@@ -197,7 +226,7 @@ class Freshness:
         for _ in range(COMPARISONS):
             changes = await compare(
                 source,
-                data=where.data,
+                data=where.ports.data,
                 found=_found(one),
                 repo_id=one.repo.repo_id,
                 line=line,
@@ -215,9 +244,11 @@ class Freshness:
             one = latest
         return one, changes
 
-    async def _index(self, where: Where, one: Seen, changes: Changes, commit: str | None, *, wait: float) -> None:
+    async def _index(
+        self, where: Where, one: Seen, changes: Changes | None, commit: str | None, *, wait: float
+    ) -> None:
         """Index what changed, and nothing else: somebody waits for the answer. When nobody knows what changed, the
-        run finds out."""
+        run finds out. ``changes`` is None before anything was compared."""
         from ..indexing.indexer import index_repository
         from ..indexing.lease import lease_key
         from .writing import IndexPorts, logged
@@ -233,12 +264,12 @@ class Freshness:
             repo=replace(one.repo, root=found.main_root),
             found=found,
             settings=self._settings.index,
-            data=where.data,
+            data=stores.data,
             snapshot=_own_name(where, one),
             revision=commit,
             changes=changes,
             compact=False,
-            fill_cold=not changes.exact,
+            fill_cold=changes is not None and not changes.exact,
             wait=wait,
         )
         await logged(where.data, "refresh", one.root, repo_id, run)

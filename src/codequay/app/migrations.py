@@ -22,7 +22,10 @@ class MigrationsRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoreMigrations:
-    """One store: the ports that lie in it, its version, and every step that this release knows, oldest first."""
+    """One store: the ports that lie in it, its version, and every step that this release knows, oldest first.
+
+    The version is 0 while there is nothing yet.
+    """
 
     store: str
     adapter: str
@@ -47,26 +50,29 @@ class MigrationsAnswer:
 async def examine(openings: Openings, request: MigrationsRequest) -> MigrationsAnswer:
     """List the steps, and run the pending ones if asked to; store by store, each whole or not at all.
 
-    :raises NotIndexed: the place has no index
+    Before anything is indexed there may be stores on servers already, or they are to be made now.
+
+    :raises NotIndexed: the place has no index, and no server is configured
     :raises FingerprintMismatch: a newer release has migrated a store, and this one may not use it
     """
     from ..kernel.lifecycle import open_ports
     from ..kernel.migrations import migrations_plan
 
     data = await openings.folder(request.path)
-    if not data.is_dir():
+    remote = not data.is_dir()
+    plan, sharing = migrations_plan(openings.plan(), remote=remote)
+    if not plan.ports:
         raise NotIndexed(f"{request.path} has no index", remedy=f"codequay index {request.path}")
-    plan, sharing = migrations_plan(openings.plan())
     stores: list[StoreMigrations] = []
     applied: list[Migration] = []
-    async with open_ports(plan, data=data, readonly=not request.apply) as ports:
+    async with open_ports(plan, data=data, readonly=remote or not request.apply) as ports:
         for port, together in sharing.items():
             store: Migratable = ports.get(port)
             if request.apply:
                 applied += await store.migrate()
             steps = await store.migrations()
             if steps:
-                version = max(step.version for step in steps if step.applied)
+                version = max((step.version for step in steps if step.applied), default=0)
                 adapter = ports.adapter_name(port)
                 stores.append(StoreMigrations(steps[0].store, adapter, together, version, tuple(steps)))
     return MigrationsAnswer(str(data), tuple(stores), tuple(applied))

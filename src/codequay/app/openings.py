@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,16 @@ REVISION = "rev:"
 """How the name of a snapshot begins that shows a revision."""
 READ_PORTS = ("chunks", "lexical", "metadata")
 WRITE_PORTS = ("chunks", "lexical", "metadata", "lock")
+AROUND_PORTS = ("lock", "cache")
+"""What is no store of the index."""
+_OPENED_FOR: Mapping[str, tuple[str, ...]] = {
+    "read": READ_PORTS,
+    "write": WRITE_PORTS,
+    "around": AROUND_PORTS,
+    "lock": ("lock",),
+}
+
+Mode = Literal["read", "write", "around", "lock", "source", "folder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +154,7 @@ class Openings:
                 raise NotIndexed(f"{path} has no index", remedy=remedy) from exc
         return Where(ports, place, data, worktree, main)
 
-    async def ports(self, data: Path, mode: Literal["read", "write", "source", "folder"]) -> Ports:
+    async def ports(self, data: Path, mode: Mode) -> Ports:
         from ..kernel.lifecycle import open_ports
 
         known = self._open.get((data, mode))
@@ -155,13 +165,15 @@ class Openings:
             if known is not None:
                 return known
             settings = self._app.settings
-            names: tuple[str, ...] = {"read": READ_PORTS, "write": WRITE_PORTS}.get(mode, ("source",))
+            names = _OPENED_FOR.get(mode, ("source",))
             if mode == "folder":
                 from ..kernel.settings import Binding
 
                 settings = replace(settings, ports={**settings.ports, "source": Binding("folder")})
             plan = self._app.plan_for(settings, names)
-            opened = await self._stack.enter_async_context(open_ports(plan, data=data, readonly=mode != "write"))
+            opened = await self._stack.enter_async_context(
+                open_ports(plan, data=data, readonly=mode not in ("write", "lock"))
+            )
             self._open[(data, mode)] = opened
             self._checked.add(str(data))
             return opened
@@ -173,7 +185,11 @@ class Openings:
 
     def plan(self) -> Plan:
         """What stands behind the ports of an index."""
-        return self._app.plan_for(self._app.settings, WRITE_PORTS)
+        return self.plan_of(WRITE_PORTS)
+
+    def plan_of(self, names: tuple[str, ...]) -> Plan:
+        """What stands behind these ports."""
+        return self._app.plan_for(self._app.settings, names)
 
     @asynccontextmanager
     async def alone(self, data: Path, port: str) -> AsyncIterator[Ports]:
@@ -187,8 +203,8 @@ class Openings:
         if known is not None:
             yield known
             return
-        spec = self.plan().ports[port].spec
-        plan = self._app.plan_for(self._app.settings, (port, *(spec.needs if spec else ())))
+        spec = self.plan_of((port,)).ports[port].spec
+        plan = self.plan_of((port, *(spec.needs if spec else ())))
         async with open_ports(plan, data=data, readonly=True) as ports:
             yield ports
 
@@ -200,7 +216,7 @@ class Openings:
         if all(face is not None for face in faces.values()):
             done: T = await ports.run_sync(run_steps, steps, faces)
             return done
-        return await await_steps(steps, {port: getattr(ports, port) for port in READ_PORTS})
+        return await await_steps(steps, {port: getattr(ports, port) for port in READ_PORTS}, ports.run_sync)
 
     def stores(self, ports: Ports) -> StoresInUse:
         known = self._in_use.get(ports)
@@ -209,7 +225,8 @@ class Openings:
             from ..retrieval.scope import StoresInUse
 
             enabled = [port for port in ("chunks", "lexical") if port in self._app.settings.index.enable]
-            known = StoresInUse({port: ports.adapter_name(port) for port in enabled}, CHUNKER)
+            ours = [port for port in enabled if getattr(ports.capabilities(port), "writable", True)]
+            known = StoresInUse({port: ports.adapter_name(port) for port in ours}, CHUNKER)
             self._in_use[ports] = known
         return known
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..indexing.roots import new_data, repo_id
 from ..ports.errors import FailedPrecondition, InvalidArgument, NotIndexed, PortError
 from .anchoring import Anchors
+from .elsewhere import covered
 from .freshness import Freshness, Outlook, unlooked
 from .messages import (
     MAX_LIMIT,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ..kernel.health import Health
     from ..kernel.lifecycle import Ports
     from ..kernel.settings import Settings
+    from ..ports.held import DistributedLock
     from ..ports.metadata import Published
     from ..retrieval.engine import Found, Result
     from ..retrieval.scope import Place, View
@@ -81,7 +83,7 @@ class Quay(Upkeep):
             repo=Repo(name, found.main_root, found.origin, source.adapter_name("source")),
             found=found,
             settings=self._settings.index,
-            data=data,
+            data=ports.data,
             snapshot=worktree_name(found) if request.rev is None else revision_name(request.rev),
             revision=request.rev,
             only=request.only,
@@ -143,6 +145,8 @@ class Quay(Upkeep):
         if request.check_head:
             freshness = await self._with_heads(ports, freshness)
         coverage = _coverage(view, outlook, where)
+        lexical, told = await covered(self._openings, where, view, coverage)
+        notes += told
         timing = {
             "open": (opened - started) * 1000,
             "refresh": (looked - opened) * 1000,
@@ -152,7 +156,7 @@ class Quay(Upkeep):
         return SearchAnswer(
             hits=hits,
             freshness=tuple(freshness),
-            coverage={"lexical": coverage, "symbol": coverage},
+            coverage={"lexical": lexical, "symbol": coverage},
             truncated=result.more,
             timing_ms={name: round(ms, 3) for name, ms in timing.items()},
             notes=tuple(notes),
@@ -184,7 +188,8 @@ class Quay(Upkeep):
         from ..retrieval.scope import resolve
 
         capabilities = cast(LexicalCapabilities, ports.capabilities("lexical"))
-        view = (yield from resolve(place, self._openings.stores(ports))).only(asked.admits_repo)
+        stores = self._openings.stores(ports)
+        view = (yield from resolve(place, stores)).only(asked.admits_repo)
         if view.prefix:
             asked = replace(asked, where=replace(asked.where, prefix=view.prefix))
         plan = engine.Plan(
@@ -195,6 +200,7 @@ class Quay(Upkeep):
             weights=self._weights,
             paths=self._paths,
             rank_chunks="chunk" in capabilities.units,
+            pool=stores.pool,
         )
         result = yield from engine.search(plan)
         return view, result
@@ -249,10 +255,28 @@ class Quay(Upkeep):
 
         return watch(self, self._openings, WatchRequest(request) if isinstance(request, str) else request)
 
+    async def lock(self, name: str, *, ttl: float = 30.0, path: str = ".") -> DistributedLock:
+        """A lock of the caller's own, by whichever adapter is configured, beside those of the index.
+
+        ``ttl`` in seconds: after it the name is free when its holder is gone; while it is held it is extended.
+
+        :raises PortError: the lock cannot be opened
+        """
+        from ..ports.held import DistributedLock
+
+        if self._readonly:
+            raise InvalidArgument("this App runs readonly and takes no locks", remedy="App.run(readonly=False)")
+        data = await self._openings.folder(path)
+        return DistributedLock((await self._openings.ports(data, "lock")).lock, f"app:{name}", ttl=ttl)
+
     async def health(self, latency_threshold_ms: float = 100, path: str = ".") -> Health:
-        """Port -> ``ok``, ``degraded`` or ``down`` with its latency, for the stores of one place."""
-        ports, _ = await self._openings.reader(path)
-        return await ports.health(latency_threshold_ms=latency_threshold_ms)
+        """Port -> ``ok``, ``degraded`` or ``down`` with its latency and its connections, for the index of a path.
+
+        A server that is away is ``down`` and no error; a store that holds nothing yet is ``degraded``.
+        """
+        from .health import examine
+
+        return await examine(self._openings, path, latency_threshold_ms)
 
     async def _where(self, path: str, rev: str | None) -> Where:
         where = await self._openings.where(path, rev=rev)

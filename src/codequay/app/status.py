@@ -13,6 +13,7 @@ from ..ports.generations import ScopeEntry
 from ..ports.metadata import WORKTREE, Published, Repo, SkippedFile
 from ..ports.paths import stored_path
 from ..retrieval.scope import cold, is_inside
+from .elsewhere import is_ours
 from .openings import READ_PORTS, REVISION
 from .reports import FileReport, FileState, RepoStatus, StatusAnswer, StatusRequest
 
@@ -48,6 +49,7 @@ async def report(settings: Settings, openings: Openings, request: StatusRequest)
     line = (await ports.metadata.identity()).store_id
     in_use = openings.stores(ports)
     identities = {port: await ports.get(port).identity() for port in in_use.adapters}
+    elsewhere = {port: ports.adapter_name(port) for port in ("lexical",) if not is_ours(ports, port)}
     answers: list[RepoStatus] = []
     listed: list[FileReport] = []
     asked: FileReport | None = None
@@ -55,7 +57,7 @@ async def report(settings: Settings, openings: Openings, request: StatusRequest)
     for one in shown:
         repo = repos[one.repo_id]
         root = tree_root(repo, one, where.data, alone=len(repos) == 1)
-        changes = await tree_changes(openings, settings.index, where.data, repo, one, root, line=line)
+        changes = await tree_changes(openings, settings.index, ports.data, repo, one, root, line=line)
         answers.append(
             RepoStatus(
                 repo=one.repo_id,
@@ -67,7 +69,7 @@ async def report(settings: Settings, openings: Openings, request: StatusRequest)
                 bytes=one.bytes,
                 skipped=one.skipped,
                 published_at=one.published_at,
-                stores={record.port: record.adapter for record in one.stores},
+                stores={record.port: record.adapter for record in one.stores} | elsewhere,
                 cold=tuple(port for port, known in identities.items() if cold(one, port, in_use, known)),
                 snapshot=one.snapshot,
                 pending=len(changes) if changes is not None and changes.exact else None,

@@ -116,7 +116,7 @@ class Upkeep:
             if request.purge:
                 await purge(ports, repo.repo_id)
                 for one in gone:
-                    manifest.remove(data, repo.repo_id, one)
+                    manifest.remove(ports.data, repo.repo_id, one)
         return RemoveAnswer(str(data), repo.repo_id, tuple(gone), request.purge)
 
     async def gc(self, request: GcRequest | str = ".") -> GcAnswer:

@@ -18,6 +18,7 @@ from .clock import ManualClock, settle
 from .expect import Failed, Unverified, near
 from .harness import Harness, Subject
 from .history import History, Recorded
+from .proxy import Proxy, proxy
 
 T = TypeVar("T")
 
@@ -25,6 +26,8 @@ SOON_S = 3.0
 """Seconds of the machine's time for what is promised within one of the contract's: a busy machine is no fault."""
 TICK_S = 0.02
 """By how much the clock moves at a time, and each time waits a millisecond for whoever it woke."""
+SERVER_TICK_S = 0.002
+"""Longer than what a server cannot tell apart: most count in milliseconds."""
 SHORTEST_SECOND_S = 0.1
 """What trials count time in where it is real: longer than calls take on a busy machine."""
 LONGEST_INJECTED_TTL_S = 0.001
@@ -48,6 +51,8 @@ class Case:
         self.port = port
         self.harness = harness
         self.clock = clock
+        self.net: Proxy | None = None
+        """The proxy between adapter and server, while there is one."""
         self._history = history
         self._opened = opened
 
@@ -90,6 +95,22 @@ class Case:
             self._history.closed(store, self)
 
     @asynccontextmanager
+    async def through(self) -> AsyncIterator[Proxy]:
+        """What is opened in this block reaches its server through a proxy. See ``codequay.contract.faults``.
+
+        :raises LookupError: there is no server
+        """
+        real = self.harness.endpoint
+        if real is None:
+            raise LookupError(f"{type(self.harness).__name__} names no endpoint")
+        async with proxy(real) as net:
+            self.harness.endpoint, self.net = net.endpoint, net
+            try:
+                yield net
+            finally:
+                self.harness.endpoint, self.net = real, None
+
+    @asynccontextmanager
     async def another(self) -> AsyncIterator[Case]:
         """A second place, with nothing in common."""
         async with self.subject.place(self.clock) as harness:
@@ -124,7 +145,7 @@ class Case:
         if not self.server_time:
             await self.clock.advance(seconds)
             return
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds + SERVER_TICK_S
         while (left := end - time.monotonic()) > 0:
             await self._go_along(min(left, TICK_S))
 

@@ -40,11 +40,14 @@ class Trial:
     """It also speaks of an adapter that takes no writes."""
     children: bool = False
     """It starts processes, one after the other."""
+    restarts: bool = False
+    """It kills the server and starts it again: nobody else may use that meanwhile."""
 
     @property
     def patience(self) -> int:
         """How many times the seconds of another trial it may take."""
-        return CHILDREN_TAKE if self.children or self.clause.level is Level.DURABILITY else 1
+        long = self.children or self.restarts or self.clause.level is Level.DURABILITY
+        return CHILDREN_TAKE if long else 1
 
     @property
     def example(self) -> bool:
@@ -74,10 +77,12 @@ class Suite:
         needs: Needs | None = None,
         children: bool = False,
         reads: bool = False,
+        restarts: bool = False,
     ) -> Callable[[Body], Body]:
         """Mark a coroutine as a trial of the clause.
 
-        ``children``: it starts processes. ``reads``: it also speaks of an adapter that takes no writes.
+        ``children``: it starts processes. ``reads``: it also speaks of an adapter that takes no writes. ``restarts``:
+        it restarts the server.
         """
         found = {one.id: one for one in self.port.clauses}
         if clause not in found:
@@ -85,7 +90,8 @@ class Suite:
 
         def mark(body: Body) -> Body:
             name = getattr(body, "__name__", "trial")
-            self.trials.append(Trial(found[clause], name, body, hint, needs, children=children, reads=reads))
+            trial = Trial(found[clause], name, body, hint, needs, children=children, reads=reads, restarts=restarts)
+            self.trials.append(trial)
             return body
 
         return mark
@@ -100,13 +106,17 @@ class Suite:
         self.trials = [one if one.reads else replace(one, fills=writable) for one in self.trials]
 
     def chosen(self, *, clauses: Iterable[str] = (), levels: Iterable[Level] = ()) -> list[Trial]:
-        """The trials of the clauses (ids, or whole trial ids) and levels; all when neither is given."""
+        """The trials of the clauses (ids, or whole trial ids) and levels; all when neither is given.
+
+        Those that restart the server come last.
+        """
         ids, wanted = set(clauses), set(levels)
-        return [
+        found = [
             trial
             for trial in self.trials
             if (not ids or trial.clause.id in ids or trial.id in ids) and (not wanted or trial.clause.level in wanted)
         ]
+        return sorted(found, key=lambda trial: trial.restarts)
 
     def uncovered(self) -> list[str]:
         """Clauses without a trial."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import secrets
+import shlex
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -17,12 +21,14 @@ from codequay.ports.errors import BrokenPlugin
 from codequay.ports.spec import AdapterSpec, Capabilities, Classifier, Clock
 
 from .clock import ManualClock
-from .expect import Failed
+from .expect import Failed, Unverified
 from .report import Waiver
 
 T = TypeVar("T")
 
 CLOSE_S = 5.0
+RESTART_S = 30.0
+"""Seconds that a server gets to be back."""
 
 
 class Hops:
@@ -47,7 +53,7 @@ class Harness:
     """One adapter in one place of its own, for one trial.
 
     Override ``open``; and ``reopen`` where what was acknowledged must survive. ``namespace`` is unique per trial: use
-    it to keep apart what lies on a shared server. ``endpoint`` (host, port) lets the kit put its proxy in front.
+    it to keep apart what lies on a shared server.
     """
 
     port: str = ""
@@ -55,6 +61,14 @@ class Harness:
     capabilities: Capabilities | None = None
     """What the adapter declares; taken from its spec when None."""
     endpoint: tuple[str, int] | None = None
+    """Host and port of the server; None: there is none. The kit puts its proxy there before ``open``, so ``options``
+    must be built from it; ``leftovers``, ``discard`` and ``restart`` must not."""
+    timeout: float | None = None
+    """Seconds after which a call that is not answered is to end by itself; None: as usual. The kit sets it before
+    ``open``, for the level faults: ``options`` hands it to the adapter."""
+    restarts: str = ""
+    """Name of an environment variable with a command that kills the server (SIGKILL) and starts the same again, on the
+    same port and data; it ends once that answers."""
     waivers: tuple[Waiver, ...] = ()
     """Clauses that the adapter is known to break."""
     double: bool = False
@@ -95,6 +109,22 @@ class Harness:
 
     async def discard(self) -> None:
         """Remove what a durable adapter rightly keeps outside ``folder``: databases, tables, keys."""
+
+    @classmethod
+    def restart_command(cls) -> str:
+        """The command in the variable ``restarts``, "" when there is none."""
+        return os.environ.get(cls.restarts, "") if cls.restarts else ""
+
+    async def restart(self) -> None:
+        """Kill the server as by SIGKILL and start the same again, on the same port and data; back when it answers.
+
+        :raises NotImplementedError: the harness cannot; the clauses about it are then unverified
+        """
+        command = self.restart_command()
+        if not command:
+            how = f": set {self.restarts} to a command that does" if self.restarts else ", and has no restart()"
+            raise NotImplementedError(f"{type(self).__name__} cannot restart the server{how}")
+        await asyncio.to_thread(_run, shlex.split(command))
 
     async def turns(self) -> int | None:
         """Trips to where the data lies that were made so far; None when they cannot be counted.
@@ -158,6 +188,24 @@ class Harness:
         config = load_options(spec, self.options(), spec.name, lambda path: "the harness")
         factory = resolve(spec.factory, f"{spec.port}.{spec.name}", spec=spec)
         return await self.enter(factory(config, await self.context(readonly=readonly)))
+
+
+def _run(command: list[str]) -> None:
+    """Run it; what it starts keeps none of our descriptors.
+
+    :raises Unverified: it did not do what it is for
+    """
+    with tempfile.TemporaryFile() as said:
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=RESTART_S, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as exc:
+            raise Unverified(f"the server could not be restarted: {exc}") from exc
+        if done.returncode:
+            said.seek(0)
+            text = said.read()[-500:].decode(errors="replace").strip()
+            raise Unverified(f"the server could not be restarted: status {done.returncode}: {text}")
 
 
 class Subject:

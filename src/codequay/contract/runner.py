@@ -22,7 +22,9 @@ from typing import Any
 
 from codequay.kernel.context import THREAD_NAME
 from codequay.ports.errors import ConfigError, InvalidArgument, PortError, Unsupported
+from codequay.ports.spec import Level
 
+from .alone import using
 from .case import Case
 from .clauses import Trial
 from .clock import ManualClock
@@ -64,10 +66,11 @@ def run_trial(subject: Subject, trial: Trial, *, timeout: float = TIMEOUT_S, shr
         return _outcome(trial, Verdict.NA, reason="the adapter takes no writes, and this trial has to fill it first")
     ending = min(ENDING_S, timeout / 2)
     running = _Running(subject, trial, ending, partial(machine, seconds=timeout, shrink=shrink))
-    started = time.perf_counter()
     thread = threading.Thread(target=running.run, name=f"{OWN}{trial.id}", daemon=True)
     hangs = ""
-    with watched(running.problems, ending):
+    command = subject.harness.restart_command()
+    with using(command, alone=trial.restarts), watched(running.problems, ending):
+        started = time.perf_counter()
         thread.start()
         thread.join(timeout)
         if thread.is_alive():
@@ -197,12 +200,13 @@ class _Running:
         clock = ManualClock()
         async with self.subject.place(clock) as harness:
             case = Case(self.subject, self.port, harness, self.history, clock)
-            if "store" in self.trial.wants:
-                async with case.open() as store:
-                    offered = {"case": case, "store": store}
-                    await self.trial.body(**{name: offered[name] for name in self.trial.wants})
-            else:
-                await self.trial.body(case)
+            async with contextlib.AsyncExitStack() as stack:
+                if self.trial.clause.level is Level.BUDGET and harness.endpoint is not None:
+                    await stack.enter_async_context(case.through())
+                offered = {"case": case}
+                if "store" in self.trial.wants:
+                    offered["store"] = await stack.enter_async_context(case.open())
+                await self.trial.body(**{name: offered[name] for name in self.trial.wants})
             await self._ended()
 
     async def _ended(self) -> None:

@@ -25,13 +25,15 @@ from .harness import Origin
 from .mutants import mutants
 from .playing import REFERENCE
 from .pool import Worker, in_parallel
-from .saboteurs import Saboteur, saboteurs
+from .saboteurs import FAR, Saboteur, saboteurs
 from .verdict import Outcome, Verdict
 
 MUTANT_TIMEOUT_S = 1.5
 """Seconds for one trial of a mutant: a correct one takes milliseconds."""
 TIMEOUT_S = 10.0
 """Seconds for one trial of what is right, or lies on a disk."""
+WAITING = 2
+"""Workers per core for what mostly waits: for a timeout, or for a connection to be reset."""
 DIFF_EXAMPLES = 100
 """Histories that a comparison with a saboteur may take; it ends with the first that differs."""
 DIFF_S = 60.0
@@ -96,9 +98,11 @@ def measure(port: str, *, workers: int = 0, registry: Registry | None = None) ->
     strength.reference = order.learn(Origin(f"{port}.{REFERENCE}"))
     if not strength.reference:
         jobs: list[Callable[[Worker], None]] = []
+        waiting: list[Callable[[Worker], None]] = [partial(_behind_a_wire, strength, found)]
         for name, wrong in saboteurs(port).items():
             strength.saboteurs += 1
-            jobs.append(partial(_sabotaged, strength, order, found, name, wrong))
+            due = waiting if wrong.level is Level.FAULTS else jobs
+            due.append(partial(_sabotaged, strength, order, found, name, wrong))
         equivalent = EQUIVALENT.get(port, {})
         for name, what in broken(port, registry or default_registry()):
             strength.mutants += 1
@@ -106,7 +110,9 @@ def measure(port: str, *, workers: int = 0, registry: Registry | None = None) ->
                 strength.equivalent += 1
             else:
                 jobs.append(partial(_mutated, strength, order, found, name, what))
-        in_parallel(jobs, workers or min(os.cpu_count() or 1, 8))
+        workers = workers or min(os.cpu_count() or 1, 8)
+        in_parallel(waiting, WAITING * workers)
+        in_parallel(jobs, workers)
     for names in (strength.survivors, strength.too_broken, strength.missed_by_diff, strength.out_of_reach):
         names.sort()
     strength.seconds = time.perf_counter() - started
@@ -121,6 +127,14 @@ def broken(port: str, registry: Registry) -> list[tuple[str, tuple[str, int, lis
         for module in modules
         for mutant in mutants(module)
     ]
+
+
+def _behind_a_wire(strength: Strength, found: Suite, worker: Worker) -> None:
+    """The trials of level faults that the reference behind a wire does not pass."""
+    trials = [trial for trial in found.trials if trial.clause.level is Level.FAULTS]
+    outcomes = worker.run(Origin(f"{strength.port}.{REFERENCE}", FAR), trials, timeout=TIMEOUT_S) if trials else []
+    failed = [one for one in outcomes if one.verdict not in GREEN]
+    strength.reference += [f"{one.clause}: behind a wire: {one.verdict}: {one.reason}" for one in failed]
 
 
 class _Order:
@@ -158,10 +172,11 @@ def _sabotaged(
     strength: Strength, order: _Order, found: Suite, name: str, wrong: type[Saboteur], worker: Worker
 ) -> None:
     origin = Origin(f"{strength.port}.{wrong.over}", name)
-    timeout = MUTANT_TIMEOUT_S if wrong.over == REFERENCE else TIMEOUT_S
-    levels = (wrong.level, *SEEN_BY_DIFF) if wrong.over == REFERENCE else (wrong.level,)
+    far = wrong.level is Level.FAULTS
+    timeout = MUTANT_TIMEOUT_S if wrong.over == REFERENCE and not far else TIMEOUT_S
+    levels = (wrong.level, *SEEN_BY_DIFF) if wrong.over == REFERENCE and not far else (wrong.level,)
     due = [trial for trial in found.trials if trial.clause.level in levels and trial.example]
-    outcomes = worker.run(origin, due, timeout=timeout)
+    outcomes = worker.run(origin, due, timeout=timeout, stop=far)
     if not _failed(outcomes):
         rest = [trial for trial in ordered(found.trials) if trial not in due]
         outcomes += worker.run(origin, rest, timeout=timeout, stop=True)
@@ -219,11 +234,11 @@ def matrix(port: str, *, workers: int = 0, registry: Registry | None = None) -> 
     found = suite(port)
     trials = [trial for trial in found.trials if trial.example]
     jobs: list[Callable[[Worker], tuple[str, set[str]]]] = [
-        partial(_caught, trials, Origin(f"{port}.{wrong.over}", name), f"saboteur {name}", {})
+        partial(_caught, trials, Origin(f"{port}.{wrong.over}", name), f"saboteur {name}", {}, wrong.level)
         for name, wrong in saboteurs(port).items()
     ]
     jobs += [
-        partial(_caught, trials, Origin(f"{port}.{REFERENCE}"), name, {"mutant": what})
+        partial(_caught, trials, Origin(f"{port}.{REFERENCE}"), name, {"mutant": what}, Level.CORE)
         for name, what in broken(port, registry or default_registry())
     ]
     caught = in_parallel(jobs, workers or min(os.cpu_count() or 1, 8))
@@ -240,9 +255,11 @@ def matrix(port: str, *, workers: int = 0, registry: Registry | None = None) -> 
 
 
 def _caught(
-    trials: Sequence[Trial], origin: Origin, name: str, what: dict[str, Any], worker: Worker
+    trials: Sequence[Trial], origin: Origin, name: str, what: dict[str, Any], level: Level, worker: Worker
 ) -> tuple[str, set[str]]:
     timeout = MUTANT_TIMEOUT_S if origin.component.endswith(f".{REFERENCE}") else TIMEOUT_S
+    if level is Level.FAULTS:  # Behind a wire other clauses hold or not by the wire.
+        trials, timeout = [trial for trial in trials if trial.clause.level is level], TIMEOUT_S
     outcomes = worker.run(origin, trials, timeout=timeout, **what)
     return name, _clauses(_failed(outcomes))
 

@@ -154,8 +154,8 @@ HARNESS = '''
 """How the contract kit opens the adapter.
 
 Without an override of ``open()`` and ``reopen()``: by its factory with these options, in an empty folder.
-Over a server say more: ``server()`` its name and version, ``leftovers()`` what a trial left there, ``discard()``
-how to remove it, ``turns()`` the round trips so far; ``double = True`` when it is a stand-in.
+Over a server say more: ``endpoint`` where it is, ``server()`` its name and version, ``leftovers()`` what a trial left
+there, ``discard()`` how to remove it, ``restarts`` how to restart it; ``double = True`` when it is a stand-in.
 """
 
 from __future__ import annotations

@@ -52,6 +52,11 @@ class Progress:
     bytes_total: int
 
 
+def takes_writes(store: object) -> bool:
+    """Whether we fill the store: a lexical index may be somebody else's."""
+    return bool(getattr(getattr(store, "capabilities", None), "writable", True))
+
+
 @dataclass(slots=True)
 class Target:
     """A store as one run sees it. ``base`` is the generation to build upon; None when it starts empty.

@@ -12,6 +12,8 @@ from codequay.ports.failpoint import reach
 from codequay.ports.lexical import LexicalIndex
 from codequay.ports.metadata import MetadataStore
 
+from .filling import takes_writes
+
 READABLE_S = 600.0
 """Seconds for which a superseded generation stays readable, for requests that began before the flip."""
 
@@ -40,7 +42,8 @@ class Garbage:
 
 
 def _stores(ports: Stores) -> dict[str, ChunkStore | LexicalIndex]:
-    return {"chunks": ports.chunks, "lexical": ports.lexical}
+    stores: dict[str, ChunkStore | LexicalIndex] = {"chunks": ports.chunks, "lexical": ports.lexical}
+    return {port: store for port, store in stores.items() if takes_writes(store)}
 
 
 async def find(ports: Stores, repo_id: str, *, keep: int, readable_s: float = READABLE_S) -> Garbage:

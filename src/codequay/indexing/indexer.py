@@ -17,6 +17,7 @@ from pathlib import Path
 
 from codequay.ports.errors import Conflict, InvalidArgument, NotFound, PortError
 from codequay.ports.failpoint import reach
+from codequay.ports.held import HeldLock
 from codequay.ports.metadata import WORKTREE, Fence, Publication, Published, Repo, SkippedFile
 from codequay.ports.source import SourceRepo
 
@@ -24,7 +25,7 @@ from . import compaction, garbage, manifest
 from .changes import Changes, Survey, against, survey
 from .filling import Filling, Progress, Target
 from .garbage import READABLE_S
-from .lease import Held, repository_lease
+from .lease import repository_lease
 from .manifest import Entry, Manifest
 from .standing import IndexOptions, IndexPorts, Job, Standing, stand
 
@@ -79,7 +80,8 @@ async def index_repository(
     :param only: stores to bring up to date; another one is carried along when it has nothing to change, else left out
     :param changes: what ``compare`` has just found, so that the tree is not listed again
     :param compact: also drop old generations, and write a store anew when too much of it is dead
-    :param fill_cold: False before a search: then neither the first index nor a store that lacks it is made
+    :param fill_cold: False before a search: then neither the first index nor a store that lacks it is made, and a store
+        that was swapped out and is back is brought along when few files have changed meanwhile
     :param wait: seconds to wait for another writer
     :raises LockBusy: another process indexes the repository
     :raises NotIndexed: ``fill_cold`` is False and there is something to fill
@@ -110,7 +112,9 @@ async def index_repository(
 class _Run:
     """One run under the repository's lease."""
 
-    def __init__(self, ports: IndexPorts, job: Job, lease: Held, progress: Callable[[Progress], None] | None) -> None:
+    def __init__(
+        self, ports: IndexPorts, job: Job, lease: HeldLock, progress: Callable[[Progress], None] | None
+    ) -> None:
         self.notes: list[str] = []
         self._ports = ports
         self._job = job
@@ -142,6 +146,8 @@ class _Run:
         if not moved and self._is_same(standing, seen):
             return self._unchanged(standing, seen)
         await standing.recall()
+        if not job.fill_cold:
+            standing.refuse_to_catch_up(seen)
         self._targets, self.notes = standing.choose(seen)
         filling = Filling(
             self._ports.source,
@@ -232,7 +238,7 @@ class _Run:
         prepared = self._written(lambda: manifest.prepare(job.data, made))
         lock_id = await self._ports.lock.identity()
         files, chunks, size = _counts(entries)
-        await self._lease.confirm()
+        await self._lease.extend()
         reach("index.flip")
         self._flipping = True
         await self._ports.metadata.publish(
@@ -304,7 +310,7 @@ class _Run:
         """Drop what was superseded long enough ago, and what is dead. The run has succeeded: a failure is noted."""
         keep = self._job.settings.keep_generations
         try:
-            await self._lease.confirm()
+            await self._lease.extend()
             found = await garbage.find(self._ports, self._id, keep=keep, readable_s=readable_s)
             await garbage.delete(self._ports, self._id, found)
         except PortError as exc:

@@ -16,7 +16,7 @@ from codequay.ports.source import SourceControl, SourceRepo
 
 from . import manifest
 from .changes import Survey
-from .filling import FillOptions, Target
+from .filling import FillOptions, Target, takes_writes
 from .manifest import Manifest
 from .version import CHUNKER
 
@@ -28,6 +28,8 @@ class IndexOptions(FillOptions, Protocol):
     def enable(self) -> Sequence[str]: ...
     @property
     def keep_generations(self) -> int: ...
+    @property
+    def refresh_files(self) -> int: ...
 
 
 class IndexPorts(Protocol):
@@ -117,14 +119,31 @@ class Standing:
         """
         :raises NotIndexed: bringing the snapshot up to date would take more than the files that changed
         """
-        remedy = f"codequay index {self.job.found.root}"
         if self.newest is None:
-            raise NotIndexed(f"{self.job.repo.repo_id} has no index", remedy=remedy)
-        cold = [one.port for one in self.targets if one.base != self.newest.generation]
+            raise NotIndexed(f"{self.job.repo.repo_id} has no index", remedy=self._remedy)
+        cold = [one.port for one in self.targets if one.base is None]
         if cold:
-            raise NotIndexed(f"the {' and the '.join(cold)} store must be filled first", remedy=remedy)
+            raise NotIndexed(f"the {' and the '.join(cold)} store must be filled first", remedy=self._remedy)
         if self.base is None:
-            raise NotIndexed(f"it is not known what the index of {self.job.repo.repo_id} was made from", remedy=remedy)
+            what = f"it is not known what the index of {self.job.repo.repo_id} was made from"
+            raise NotIndexed(what, remedy=self._remedy)
+
+    def refuse_to_catch_up(self, seen: Survey) -> None:
+        """Called after ``recall``, for a store that was swapped out and is back.
+
+        :raises NotIndexed: more files have changed meanwhile than somebody waits for
+        """
+        for one in self.targets:
+            if self.newest is None or one.base == self.newest.generation:
+                continue
+            count = len(seen.fresh) + len(one.gone(seen.known))
+            count += sum(one.wants(path, entry) for path, entry in seen.known.items())
+            if count > self.job.settings.refresh_files:
+                raise NotIndexed(f"the {one.port} store is behind by {count} files", remedy=self._remedy)
+
+    @property
+    def _remedy(self) -> str:
+        return f"codequay index {self.job.found.root}"
 
     async def recall(self) -> None:
         """Fill in what each store holds: the newest generation's manifest says it, else the store itself."""
@@ -184,7 +203,7 @@ async def _targets(ports: IndexPorts, job: Job, history: Sequence[Published]) ->
     stores: dict[str, ChunkStore | LexicalIndex] = {"chunks": ports.chunks, "lexical": ports.lexical}
     targets = []
     for port, store in stores.items():
-        if port not in job.settings.enable:
+        if port not in job.settings.enable or not takes_writes(store):
             continue
         identity = await store.identity()
         record = StoreRecord(port, ports.adapter_name(port), identity.store_id, f"{identity.fingerprint}+{CHUNKER}")

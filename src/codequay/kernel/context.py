@@ -213,7 +213,15 @@ class Context:
     """The ``BuildContext`` of one adapter."""
 
     def __init__(
-        self, *, data: Path, readonly: bool, instance: str, clock: Clock, shared: Shared, threads: Threads
+        self,
+        *,
+        data: Path,
+        readonly: bool,
+        instance: str,
+        clock: Clock,
+        shared: Shared,
+        threads: Threads,
+        reload: Callable[[], Any] = lambda: None,
     ) -> None:
         self.data = data
         self.readonly = readonly
@@ -221,6 +229,11 @@ class Context:
         self.clock = clock
         self._shared = shared
         self._threads = threads
+        self._reload = reload
+
+    def reload(self) -> Any:
+        """The adapter's options with its secrets looked up now."""
+        return self._reload()
 
     async def shared(self, key: str, open: Callable[[], AbstractAsyncContextManager[T]]) -> T:
         """One resource per (instance, key) for all ports."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from codequay.ports.op import Effect, Op
-from codequay.ports.spec import Clock
+from codequay.ports.spec import Clock, PoolStats
 
 if TYPE_CHECKING:
     import inspect
@@ -28,13 +28,17 @@ _DIAGNOSE = Op("diagnose", Effect.READ, True, None, sync=False, stream=False, si
 
 @dataclass(frozen=True, slots=True)
 class PortHealth:
-    """One port. ``latency_ms`` is None for an adapter without ``ping``; ``detail`` says why it is not ok."""
+    """One port. ``latency_ms`` is None for an adapter without ``ping``; ``detail`` says why it is not ok.
+
+    ``pool`` are the connections that it shares with the other ports of its technology; None for one without.
+    """
 
     port: str
     adapter: str
     state: State
     latency_ms: float | None
     detail: str = ""
+    pool: PoolStats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +48,26 @@ class Health:
     state: State
     ports: tuple[PortHealth, ...]
 
+    @classmethod
+    def of(cls, ports: Iterable[PortHealth]) -> Health:
+        """All of them, with the worst state."""
+        ports = tuple(ports)
+        states = {port.state for port in ports}
+        return cls("down" if "down" in states else "degraded" if "degraded" in states else "ok", ports)
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"state": self.state, "ports": [_to_json(port) for port in self.ports]}
 
 
 async def check(opened: Sequence[Opened], latency_threshold_ms: float, clock: Clock) -> Health:
     """Ping all at once; slower than the threshold is degraded, an error or no answer is down."""
-    ports = tuple(await asyncio.gather(*(_one(each, latency_threshold_ms, clock) for each in opened)))
-    states = {port.state for port in ports}
-    worst: State = "down" if "down" in states else "degraded" if "degraded" in states else "ok"
-    return Health(worst, ports)
+    return Health.of(await asyncio.gather(*(_one(each, latency_threshold_ms, clock) for each in opened)))
+
+
+def pool_of(adapter: Any) -> PoolStats | None:
+    """The connections of an adapter that tells about them (``SupportsPool``)."""
+    found = getattr(adapter, "pool", None)
+    return found if isinstance(found, PoolStats) else None
 
 
 async def diagnose(opened: Opened) -> Sequence[Finding]:
@@ -75,6 +89,10 @@ async def diagnose(opened: Opened) -> Sequence[Finding]:
 
 
 async def _one(opened: Opened, threshold: float, clock: Clock) -> PortHealth:
+    return replace(await _pinged(opened, threshold, clock), pool=pool_of(opened.adapter))
+
+
+async def _pinged(opened: Opened, threshold: float, clock: Clock) -> PortHealth:
     port, adapter = opened.plan.port, opened.plan.adapter
     ping = getattr(opened.adapter, "ping", None)
     if ping is None:
@@ -92,3 +110,7 @@ async def _one(opened: Opened, threshold: float, clock: Clock) -> PortHealth:
         detail = f"{latency:.0f} ms, more than {threshold:g} ms"
         return PortHealth(port, adapter, "degraded", round(latency, 3), detail)
     return PortHealth(port, adapter, "ok", round(latency, 3))
+
+
+def _to_json(port: PortHealth) -> dict[str, Any]:
+    return {**asdict(port), "pool": port.pool._asdict() if port.pool else None}

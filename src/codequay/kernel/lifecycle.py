@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from codequay.layers import KINDS
 from codequay.layers.base import Layer, Target
-from codequay.ports.errors import BrokenPlugin, Closed, ConfigError, DeadlineExceeded
+from codequay.ports.errors import BrokenPlugin, Closed, ConfigError, DeadlineExceeded, NotFound, NotIndexed
 from codequay.ports.op import Effect, Op
-from codequay.ports.spec import Capabilities, Clock, SystemClock
+from codequay.ports.spec import Capabilities, Clock, PoolStats, SystemClock
 
 from . import datafolder
 from .compose import check_fit, compose, compose_sync
@@ -153,7 +153,15 @@ class Ports:
         """Ping every open port, all at once."""
         from .health import check
 
-        return await check(list(self._open.values()), latency_threshold_ms, self.clock)
+        return await check(
+            [self._open[name] for name in self.plan.ports if name in self._open], latency_threshold_ms, self.clock
+        )
+
+    def pool(self, port: str) -> PoolStats | None:
+        """The connections behind the port now; None for an adapter without."""
+        from .health import pool_of
+
+        return pool_of(self._opened(port).adapter)
 
     async def diagnose(self, port: str) -> Sequence[Finding]:
         """What the adapter says of itself (``codequay.ports.diagnose``); nothing when it cannot look.
@@ -183,11 +191,19 @@ class Ports:
             await self._open_level([asyncio.create_task(self._open_one(plan)) for plan in level])
 
     async def _open_level(self, opening: Sequence[asyncio.Task[None]]) -> None:
-        """Wait until all are open. When one fails the others are not waited for but undone."""
+        """Wait until all are open. When one fails the others are not waited for but undone.
+
+        A store that is not there yet is no failure until the others are open: what is wrong with them says more.
+        """
+        waiting = set(opening)
         try:
-            await asyncio.wait(opening, return_when=asyncio.FIRST_EXCEPTION)
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_EXCEPTION)
+                if any(not _is_absent(one) for one in done if one.exception()):
+                    break
         finally:
             failures = [one for one in opening if one.done() and not one.cancelled() and one.exception()]
+            failures.sort(key=_is_absent)
             for one in opening:
                 one.cancel()
             await settle(opening)
@@ -202,7 +218,8 @@ class Ports:
             adapter = plan.override
         else:
             factory = resolve(spec.factory, plan.component, plan.distribution, spec)
-            config = load_options(spec, plan.options, plan.instance, self.plan.origin)
+            reload = partial(load_options, spec, plan.options, plan.instance, self.plan.origin)
+            config = reload()
             context = Context(
                 data=self.data,
                 readonly=self.readonly,
@@ -210,6 +227,7 @@ class Ports:
                 clock=self.clock,
                 shared=self._shared,
                 threads=self._threads,
+                reload=reload,
             )
             try:
                 keeper = Keeper(factory(config, context), plan.component)
@@ -254,6 +272,11 @@ class Ports:
             log.warning("closing threads failed: %s", exc)
 
 
+def _is_absent(opening: asyncio.Task[None]) -> bool:
+    """Whether a store could not be opened because nobody has written one yet."""
+    return isinstance(opening.exception(), (NotFound, NotIndexed))
+
+
 def _levels(plans: list[PortPlan]) -> list[list[PortPlan]]:
     """Ports by what they need, the needed ones first.
 
@@ -286,7 +309,7 @@ async def open_ports(
 ) -> AsyncIterator[Ports]:
     """Open the named ports of the plan (default: all of it).
 
-    ``data`` is the folder of the embedded stores; it is made unless ``readonly``.
+    ``data`` is the index folder; it is made unless ``readonly``. ``Ports.data`` is where embedded stores lie in it.
 
     :raises FailedPrecondition: something that is no folder has its name
     :raises PermissionDenied: the folder cannot be made
@@ -294,7 +317,7 @@ async def open_ports(
     """
     if not readonly:
         datafolder.prepare(data)
-    ports = Ports(plan, data=data, readonly=readonly, clock=clock or SystemClock())
+    ports = Ports(plan, data=data / plan.apart, readonly=readonly, clock=clock or SystemClock())
     hook = partial(plan.plugins.call, ports=ports) if plan.plugins else None
     try:
         await ports._start(plan.ports if names is None else names)

@@ -11,16 +11,17 @@ from codequay.ports.spec import Capabilities
 from .plan import Plan, PortPlan
 
 
-def migrations_plan(plan: Plan) -> tuple[Plan, Mapping[str, tuple[str, ...]]]:
+def migrations_plan(plan: Plan, *, remote: bool = False) -> tuple[Plan, Mapping[str, tuple[str, ...]]]:
     """A plan whose faces are ``Migratable``, and for each of its ports those that lie in the same store.
 
-    Adapters that announce no migrations are left out, and so is each but the first port of a store.
+    Adapters that announce no migrations are left out, and so is each but the first port of a store. ``remote``: so are
+    those that lie on this machine.
     """
     stores: dict[tuple[str, str], list[str]] = {}
     chosen: dict[str, PortPlan] = {}
     for port, one in plan.ports.items():
         spec = one.spec
-        if spec is None or not spec.migrations:
+        if spec is None or not spec.migrations or (remote and spec.capabilities.reach != "network"):
             continue
         stores.setdefault((one.instance, spec.migrations), []).append(port)
         chosen[port] = replace(

@@ -56,7 +56,7 @@ def _validated(model: Any, options: dict[str, Any], path: str, component: str, o
         except ValidationError as second:
             failure = second
     errors: list[ConfigError] = []
-    known = list(model.model_fields)
+    known = [field.alias or name for name, field in model.model_fields.items()]
     for error in failure.errors(include_url=False, include_context=False, include_input=False):
         where = ".".join([path, *(str(part) for part in error["loc"])])
         name = str(error["loc"][-1]) if error["loc"] else ""
@@ -66,7 +66,8 @@ def _validated(model: Any, options: dict[str, Any], path: str, component: str, o
         elif error["type"] == "missing":
             message, remedy = f"{component} needs the option {name}", f"set {where}"
         else:
-            message, remedy = f"{where}: {scrubbed(error['msg'], options)}", f"correct {where}"
+            said = scrubbed(error["msg"], options).removeprefix("Value error, ")
+            message, remedy = f"{where}: {said}", f"correct {where}"
         errors.append(ConfigError(message, component=component, at=f"{where} ({origin(where)})", remedy=remedy))
     # The cause holds what was typed, a secret perhaps, so it is left out.
     raise PlanError(errors) from None

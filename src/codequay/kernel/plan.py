@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from codequay.layers import KINDS
 from codequay.ports.errors import BrokenPlugin, ConfigError, SecretError
 from codequay.ports.generations import GenerationStore
-from codequay.ports.spec import AdapterSpec, Capabilities, PortSpec
+from codequay.ports.spec import AdapterSpec, Capabilities, PortSpec, Reach
 
 from . import certificates
 from .errors import PlanError, did_you_mean
 from .options import load_options
 from .registry import Registry, missing_requirement, resolve
 from .secrets import masked, references, with_references
-from .settings import PROFILES, Binding, Settings
+from .settings import PROFILE_OPTIONS, PROFILES, Binding, Settings
 
 if TYPE_CHECKING:
     from .hooks import Plugins
@@ -89,6 +89,10 @@ class Plan:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     plugins: Plugins | None = None
+    apart: str = ""
+    """Folder inside that of the index for the stores of this machine and the manifests; "" for none. A metadata store
+    on a server counts generations of its own, and each counting keeps its stores apart, so that neither deletes what
+    only the other knows."""
     origin: Callable[[str], str] = field(default=str, repr=False)
     """Where the value at a dotted path was said."""
 
@@ -151,16 +155,18 @@ def make_plan(
         _check_needs(one, settings, (needs or {}).get(port), problems)
         _check_certificate(one, settings, problems, warnings)
         planned[port] = one
+    apart = _apart(planned.get("metadata"), settings, registry, (overrides or {}).get("metadata"))
     _check_reach(planned, registry, problems, warnings)
     _check_tables(settings, registry, warnings)
     if problems:
-        raise PlanError(problems)
+        raise PlanError(_once(problems))
     return Plan(
         profile=settings.profile,
         ports=planned,
         warnings=tuple(warnings),
         notes=settings.notes,
         plugins=plugins,
+        apart=apart,
         origin=settings.origin,
     )
 
@@ -192,7 +198,9 @@ def _plan_port(
         spec, distribution = registry.spec(port, technology), f"{announced.distribution} {announced.version}".strip()
         module = announced.module
     instance = name.rpartition(":")[2]
-    raw = {key: value for key, value in settings.adapters.get(instance, {}).items() if key != "use"}
+    said = settings.adapters.get(instance, {})
+    usual = PROFILE_OPTIONS.get(settings.profile, {}).get(spec.name, {})
+    raw = {key: value for key, value in {**usual, **said}.items() if key != "use"}
     options = with_references(raw, settings.environment)
     missing = missing_requirement(spec)
     if missing is not None:
@@ -315,6 +323,24 @@ def _lacks(one: PortPlan, capability: str, at: str, why: str) -> ConfigError:
     )
 
 
+def _once(problems: Iterable[ConfigError]) -> list[ConfigError]:
+    """What is wrong with a table is told once, not for each port that reads it."""
+    kept: dict[tuple[str, str], ConfigError] = {}
+    for error in problems:
+        kept.setdefault((error.at, error.message.removeprefix(error.component)), error)
+    return list(kept.values())
+
+
+def _apart(planned: PortPlan | None, settings: Settings, registry: Registry, override: object) -> str:
+    """See ``Plan.apart``. Also of a plan without the port ``metadata``: what is wrong with it is told by others."""
+    if planned is None and "metadata" in registry.ports:
+        try:
+            planned = _plan_port("metadata", settings, registry, override)
+        except ConfigError:
+            return ""
+    return f"at-{planned.instance}" if planned is not None and planned.capabilities.reach == "network" else ""
+
+
 def _check_reach(
     planned: Mapping[str, PortPlan], registry: Registry, problems: list[ConfigError], warnings: list[str]
 ) -> None:
@@ -322,23 +348,38 @@ def _check_reach(
     stores = [one for one in planned.values() if GenerationStore in registry.port(one.port).protocol.__mro__]
     metadata, lock = planned.get("metadata"), planned.get("lock")
     for store in stores:
-        if metadata is not None and _wider(store, metadata):
+        published = getattr(store.capabilities, "writable", True)
+        if metadata is not None and published and _wider(store, metadata):
             problems.append(
                 ConfigError(
                     f"{metadata.component} reaches one {metadata.capabilities.reach}, narrower than "
                     f"{store.component} ({store.capabilities.reach}), whose generations it publishes",
                     component=metadata.component,
                     at=metadata.at,
-                    remedy=f"choose a metadata store that reaches the {store.capabilities.reach}",
+                    remedy=_one_that_reaches(store.capabilities.reach, "metadata", registry),
                 )
             )
-        if lock is not None and getattr(lock.capabilities, "exclusive", False) and _wider(store, lock):
+        if lock is not None and published and getattr(lock.capabilities, "exclusive", False) and _wider(store, lock):
             warnings.append(
                 f"{lock.component} reaches one {lock.capabilities.reach}, narrower than {store.component}: "
                 "two writers waste work, and the later one starts anew"
             )
     if lock is not None and not getattr(lock.capabilities, "exclusive", False):
         warnings.append(f"{lock.component} does not exclude: two writers waste work, and never mix")
+
+
+def _one_that_reaches(reach: Reach, port: str, registry: Registry) -> str:
+    """The remedy that names the installed adapters which are seen as far."""
+    fitting = []
+    for name in registry.names(port):
+        try:
+            spec = registry.spec(port, name)
+        except ConfigError:
+            continue
+        if _REACH.index(spec.capabilities.reach) >= _REACH.index(reach):
+            fitting.append(name)
+    choices = " or ".join(f"ports.{port} = {name}" for name in fitting)
+    return f"set {choices}" if choices else f"install an adapter for {port} that reaches the {reach}"
 
 
 def _wider(one: PortPlan, other: PortPlan) -> bool:

@@ -41,15 +41,18 @@ PROFILES: Mapping[str, Mapping[str, str]] = {
         "cache": "memory",
     },
     "server": {
-        "chunks": "auto",
+        "chunks": "postgres",
         "lexical": "auto",
-        "metadata": "auto",
+        "metadata": "postgres",
         "source": "git",
-        "lock": "auto",
-        "cache": "auto",
+        "lock": "redis",
+        "cache": "redis",
     },
 }
-"""A profile is a set of defaults. ``auto`` takes the adapter whose options are there, else the embedded default."""
+"""A profile is a set of defaults. ``auto`` takes the adapter whose address is there, else the embedded default."""
+
+PROFILE_OPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"server": {"postgres": {"migrations": "check"}}}
+"""What a profile says beside: options by technology, for each of its instances, below whatever else says them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,11 @@ Rules that hold on every page:
   error.
 - A call raises what its page names; any other exception of a client library goes through the adapter's ``classify``.
   No error, log or ``repr`` holds a secret.
-- Time is ``ctx.clock`` and never the machine's own; blocking work is ``ctx.run_sync``.
+- An adapter of a server has a **timeout** among its options: seconds of the machine's own time that it waits for a
+  connection, and again for the answer to one exchange. A caller's shorter deadline reaches it as a cancellation. It
+  repeats no write by itself: layers do, which know what is idempotent. Of a write whose answer was lost it says
+  ``ambiguous``, and only of such a one.
+- Time is otherwise ``ctx.clock`` and never the machine's own; blocking work is ``ctx.run_sync``.
 - Opened with ``ctx.readonly`` an adapter makes no file and changes nothing that outlives it. Callers do not write
   then; a write raises some ``PortError`` or is forgotten at close. ``identity`` and ``invalidations`` are no writes.
 - Who waits (in ``acquire``, ``wait_lost`` or ``invalidations``) stops before the adapter is closed. A wait that goes

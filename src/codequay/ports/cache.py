@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .errors import InvalidArgument
+from .faults import FaultClauses
 from .generations import check_batch, check_limit
 from .op import Effect, op
 from .spec import Capabilities, Clause, Level, PortSpec
@@ -191,7 +192,9 @@ def _purge(caps: CacheCapabilities, prefix: str = "") -> None:
     _text("prefix", prefix)
 
 
+FAULTS = FaultClauses("CA-20", "CA-21", "CA-22", "CA-23", "CA-24")
 PORT = PortSpec(
+    version=(1, 1),
     name="cache",
     protocol=Cache,
     capabilities=CacheCapabilities,
@@ -249,5 +252,6 @@ PORT = PortSpec(
         ),
         Clause("CA-18", "eval is refused (Unsupported) unless script is declared, and is there when it is."),
         Clause("CA-19", "The sync face, where there is one, answers the same."),
+        *FAULTS.clauses(),
     ),
 )

@@ -330,6 +330,7 @@ def _stats(caps: ChunkCapabilities, *, scope: Scope) -> None:
 
 
 PORT = PortSpec(
+    version=(1, 1),
     name="chunks",
     protocol=ChunkStore,
     capabilities=ChunkCapabilities,

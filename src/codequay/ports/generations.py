@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from .errors import InvalidArgument
+from .faults import FaultClauses
 from .op import Effect, op
 from .paths import path_from_bytes, path_to_bytes
 from .spec import Clause, Level
@@ -126,6 +127,7 @@ class GenerationStore(Protocol):
         ...
 
 
+FAULTS = FaultClauses("GE-19", "GE-20", "GE-21", "GE-22", "GE-23")
 CLAUSES: tuple[Clause, ...] = (
     Clause("GE-01", "A staged generation is the base, less what was removed or replaced, plus what was staged."),
     Clause("GE-02", "begin upon a base that is not sealed here raises NotIndexed and changes nothing."),
@@ -178,6 +180,7 @@ CLAUSES: tuple[Clause, ...] = (
         " what was sealed and dropped.",
         Level.CAPABILITY,
     ),
+    *FAULTS.clauses(),
 )
 
 

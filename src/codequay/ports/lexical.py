@@ -217,6 +217,8 @@ class LexStats:
     """Spans of the visible files."""
     dead: float
     """Share of documents that no generation shows any more (0 to 1); 0 where nothing was ever removed or dropped."""
+    revision: str = ""
+    """Of an index that somebody else fills, and a scope of one repository: the commit that the files are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +393,7 @@ def _stats(caps: LexicalCapabilities, *, scope: Scope) -> None:
 
 
 PORT = PortSpec(
+    version=(1, 1),
     name="lexical",
     protocol=LexicalIndex,
     capabilities=LexicalCapabilities,

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .errors import InvalidArgument
+from .faults import FaultClauses
 from .generations import StoreIdentity
 from .op import Effect, op
 from .spec import Capabilities, Clause, Level, PortSpec
@@ -155,7 +156,10 @@ def _holder(caps: LockCapabilities, key: str) -> None:
     _key(key)
 
 
+FAULTS = FaultClauses("LK-21", "LK-22", "LK-23", "LK-24", "LK-25")
+FENCE = "LK-26"
 PORT = PortSpec(
+    version=(1, 1),
     name="lock",
     protocol=Lock,
     capabilities=LockCapabilities,
@@ -218,6 +222,13 @@ PORT = PortSpec(
             "LK-20",
             "Without exclusive, acquire gives a lease of its own also while others hold the key.",
             Level.CAPABILITY,
+        ),
+        *FAULTS.clauses(),
+        Clause(
+            FENCE,
+            "No restart of the server lets a fence fall, whether or not it remembers the leases: fences of one store_id"
+            " rise.",
+            Level.FAULTS,
         ),
     ),
 )

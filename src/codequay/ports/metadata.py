@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from .errors import InvalidArgument
+from .faults import FaultClauses
 from .generations import StoreIdentity, check_batch, check_generation, check_limit, check_repo
 from .op import Effect, op
 from .spec import Capabilities, Clause, Level, PortSpec
@@ -306,7 +307,9 @@ def _skipped(
     check_limit("limit", limit, caps.max_limit)
 
 
+FAULTS = FaultClauses("MD-23", "MD-24", "MD-25", "MD-26", "MD-27")
 PORT = PortSpec(
+    version=(1, 1),
     name="metadata",
     protocol=MetadataStore,
     capabilities=MetadataCapabilities,
@@ -360,5 +363,6 @@ PORT = PortSpec(
             " what was published.",
             Level.CAPABILITY,
         ),
+        *FAULTS.clauses(),
     ),
 )

@@ -34,6 +34,9 @@ class Migratable(Protocol):
     async def migrations(self) -> list[Migration]:
         """Every step that this release knows, oldest first; nothing when there is no store yet.
 
+        A store on a server, which somebody with the right to do it may have to make, tells all of them also then, and
+        ``migrate`` makes it.
+
         :raises FingerprintMismatch: a newer release has migrated the store, and this one may not use it
         """
         ...

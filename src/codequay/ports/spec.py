@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 
@@ -187,6 +187,19 @@ class BuildContext(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsReload(Protocol):
+    """Optional power of a ``BuildContext``, which the kernel's has: secrets that are changed while a store is open."""
+
+    def reload(self) -> Any:
+        """The adapter's options once more, with every ``env:NAME`` and ``file:PATH`` looked up now; None when there are
+        none to look up. For a login that was refused.
+
+        :raises SecretError: a reference cannot be looked up
+        """
+        ...
+
+
 class SyncReads(Protocol):
     """Optional power: the port's ``sync`` operations without await, safe from any thread.
 
@@ -203,6 +216,28 @@ class SupportsPing(Protocol):
     """Optional power: a cheap round trip. Without it ``health()`` reports ``ok`` after open."""
 
     async def ping(self) -> None: ...
+
+
+class PoolStats(NamedTuple):
+    """The connections of one technology now."""
+
+    size: int
+    """Connections that are open or being opened."""
+    active: int
+    """Those in use."""
+    free: int
+    """Those that nobody uses."""
+    waiting: int
+    """Calls that wait for one."""
+    utilisation: float
+    """Active ones by the most there may be: 0.0 to 1.0."""
+
+
+class SupportsPool(Protocol):
+    """Optional power: tell about the connections that the ports of this instance share."""
+
+    @property
+    def pool(self) -> PoolStats: ...
 
 
 Opener = Callable[[Any, BuildContext], AbstractAsyncContextManager[Any]]

@@ -14,13 +14,16 @@ from ..ports.lexical import AllOf, Placed, RankHit
 from .prepare import Prepared, literal_plan
 from .query import Atom, Node, Not, OneOf
 from .rank import MAX_ALSO, Evidence, Key, Ranked, Span, fuse
+from .rescoring import Pool, rescored
 from .signals import PathTable, Weights
-from .steps import Call, Steps
+from .steps import Call, Steps, Work
 from .verify import FileFacts, Verifier
 
 CHUNK_K = 200
 FILE_K = 100
 """Depth of the two ranked lists (the study's recipe; deeper ones changed nothing)."""
+POOL_K = 200
+"""Files whose chunks are scored here when the index ranks no chunks (development set: 100 files .855, 200 .864)."""
 DEFINITION_LIMIT = 500
 SYMBOL_RESERVE = 4
 """Chunks fetched per symbol asked for, since some define nothing."""
@@ -63,7 +66,8 @@ class Plan:
     weights: Weights
     paths: PathTable
     rank_chunks: bool = True
-    """False when the lexical adapter ranks whole files only."""
+    """False when the lexical adapter ranks whole files only: chunks are then scored from their stored text."""
+    pool: Pool = field(default_factory=Pool)
 
 
 def search(plan: Plan) -> Steps[Result]:
@@ -73,7 +77,8 @@ def search(plan: Plan) -> Steps[Result]:
     if not scope:
         return result
     started = perf_counter()
-    evidence, conditions = yield from _gather(plan)
+    loaded: dict[Key, list[PlacedChunk]] = {}
+    evidence, conditions = yield from _gather(plan, loaded)
     ranked_at = perf_counter()
     result.timing["rank"] = (ranked_at - started) * 1000
     by_file = plan.unit == "file"
@@ -82,7 +87,6 @@ def search(plan: Plan) -> Steps[Result]:
     ranked = fuse(evidence, asked, plan.weights, plan.paths, by_file=by_file, need=need)
     fused_at = perf_counter()
     result.timing["fuse"] = (fused_at - ranked_at) * 1000
-    loaded: dict[Key, list[PlacedChunk]] = {}
     if conditions:
         ranked = yield from _verified(plan, ranked, conditions, evidence, loaded)
         result.more = len(ranked) > plan.limit
@@ -95,8 +99,11 @@ def search(plan: Plan) -> Steps[Result]:
     return result
 
 
-def _gather(plan: Plan) -> Steps[tuple[Evidence, tuple[Node, ...]]]:
-    """Ask the arms. The conditions come back with those that only definitions make necessary."""
+def _gather(plan: Plan, loaded: dict[Key, list[PlacedChunk]]) -> Steps[tuple[Evidence, tuple[Node, ...]]]:
+    """Ask the arms. The conditions come back with those that only definitions make necessary.
+
+    ``loaded`` takes the chunks of every file that had to be read.
+    """
     asked, scope = plan.asked, plan.scope
     where = asked.where or None
     calls: list[Call] = []
@@ -113,7 +120,7 @@ def _gather(plan: Plan) -> Steps[tuple[Evidence, tuple[Node, ...]]]:
                 "chunk",
                 Call("lexical", "rank", (asked.terms,), {"scope": scope, "unit": "chunk", "k": k, "where": where}),
             )
-        k = max(FILE_K, 2 * plan.limit)
+        k = max(FILE_K if plan.rank_chunks else POOL_K, 2 * plan.limit)
         ask("file", Call("lexical", "rank", (asked.terms,), {"scope": scope, "unit": "file", "k": k, "where": where}))
     if asked.names:
         ask("defined", Call("chunks", "defined", (asked.names,), {"scope": scope, "limit": DEFINITION_LIMIT}))
@@ -129,16 +136,39 @@ def _gather(plan: Plan) -> Steps[tuple[Evidence, tuple[Node, ...]]]:
     if where and defined:
         defined, conditions = _filter_definitions(asked, defined, conditions)
     candidates: list[Placed] | None = got.get("candidates")
-    if candidates is None:
-        return Evidence(chunk_hits, file_hits, defined), conditions
-    allowed = {(c.repo_id, c.path) for c in candidates}
-    evidence = Evidence(
-        [h for h in chunk_hits if h.place.file in allowed],
-        [h for h in file_hits if h.place.file in allowed],
-        [h for h in defined if (h[0], h[1]) in allowed],
-    )
+    allowed: set[Key] = set()
+    if candidates is not None:
+        allowed.update((c.repo_id, c.path) for c in candidates)
+        chunk_hits = [h for h in chunk_hits if h.place.file in allowed]
+        file_hits = [h for h in file_hits if h.place.file in allowed]
+        defined = [h for h in defined if (h[0], h[1]) in allowed]
+    if file_hits and not plan.rank_chunks:
+        chunk_hits, file_hits = yield from _rescored(plan, file_hits, loaded)
+    evidence = Evidence(chunk_hits, file_hits, defined)
     evidence.add_files(allowed)
     return evidence, conditions
+
+
+def _rescored(
+    plan: Plan, file_hits: list[RankHit], loaded: dict[Key, list[PlacedChunk]]
+) -> Steps[tuple[list[RankHit], list[RankHit]]]:
+    """The chunks of ranked files, ranked, and the files again by the same measure.
+
+    Files without chunks are left out: an index that somebody else fills may have files that are not stored.
+    """
+    files = [hit.place.file for hit in file_hits]
+    known = plan.pool.known(files, plan.scope)
+    unread = [file for file in files if file not in known]
+    if unread:
+        (answers,) = yield (Call("chunks", "of_file", (unread,), {"scope": plan.scope}),)
+        read = {file: chunks for file, chunks in zip(unread, answers, strict=True) if chunks}
+        plan.pool.keep(read, plan.scope)
+        known.update(read)
+    held = [(file, known[file]) for file in files if file in known]
+    loaded.update(held)
+    (ranked,) = yield (Work(rescored, (plan.asked.terms, held, plan.paths)),)
+    found: tuple[list[RankHit], list[RankHit]] = ranked
+    return found
 
 
 def _filter_definitions(
@@ -179,14 +209,15 @@ def _verified(
         if not batch:
             break
         keys = [key for key in dict.fromkeys((r.repo_id, r.path) for r in batch) if key not in verdicts]
-        (files,) = yield (Call("chunks", "of_file", ([FileRef(*key) for key in keys],), {"scope": scope}),)
-        for key, chunks in zip(keys, files, strict=True):
-            chunks = chunks or []
+        unread = [FileRef(*key) for key in keys if key not in loaded]
+        if unread:
+            (files,) = yield (Call("chunks", "of_file", (unread,), {"scope": scope}),)
+            loaded.update((file, chunks or []) for file, chunks in zip(unread, files, strict=True))
+        for key in keys:
+            chunks = loaded[key]
             language = chunks[0].chunk.language if chunks else ""
             facts = FileFacts(*key, language, assemble([c.chunk for c in chunks]), defines.get(key, ()))
             verdicts[key] = bool(chunks) and verifier.holds(facts)
-            if verdicts[key]:
-                loaded[key] = chunks
         for item in batch:
             key = (item.repo_id, item.path)
             if verdicts[key] and _settle(item, loaded[key], verifier, plan):

@@ -10,6 +10,7 @@ from ..ports.errors import FingerprintMismatch, NotIndexed
 from ..ports.generations import Scope, ScopeEntry, StoreIdentity
 from ..ports.metadata import WORKTREE, Published, Repo
 from ..ports.paths import stored_path
+from .rescoring import Pool
 from .steps import Call, Steps
 
 _PAGE = 1000
@@ -38,6 +39,7 @@ class StoresInUse:
     chunker: str
     identities: dict[str, StoreIdentity] = field(default_factory=dict)
     """Filled by the first read: an open store stays the one it is."""
+    pool: Pool = field(default_factory=Pool)
 
 
 @dataclass(frozen=True, slots=True)

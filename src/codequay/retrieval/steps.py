@@ -1,13 +1,13 @@
 """Steps: a computation that asks ports for batches of reads, without doing them.
 
-A generator yields a tuple of ``Call`` and receives their answers in order. So one definition of a search runs either
-in a single thread hop over synchronous faces (a hop costs 25 to 165 us, and a search needs four reads in a row), or
-awaited, each batch concurrently, over ports that have layers or a network behind them.
+A generator yields a tuple of ``Call`` (or ``Work``) and receives their answers in order. So one definition of a search
+runs either in a single thread hop over synchronous faces (a hop costs 25 to 165 us, and a search needs four reads in a
+row), or awaited, each batch concurrently, over ports that have layers or a network behind them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -22,7 +22,14 @@ class Call(NamedTuple):
     options: Mapping[str, Any] = {}
 
 
-Steps = Generator[tuple[Call, ...], list[Any], T]
+class Work(NamedTuple):
+    """A computation of milliseconds: done in a thread where the reads are awaited, so that others have their turn."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+
+
+Steps = Generator[tuple[Call | Work, ...], list[Any], T]
 
 
 def run_steps(steps: Steps[T], faces: Mapping[str, Any]) -> T:
@@ -30,17 +37,28 @@ def run_steps(steps: Steps[T], faces: Mapping[str, Any]) -> T:
     try:
         calls = next(steps)
         while True:
-            calls = steps.send([getattr(faces[c.port], c.op)(*c.args, **c.options) for c in calls])
+            calls = steps.send([_done(call, faces) for call in calls])
     except StopIteration as done:
         result: T = done.value
         return result
 
 
-async def await_steps(steps: Steps[T], faces: Mapping[str, Any]) -> T:
-    """Run over asynchronous ports; the calls of one batch run concurrently, and a failure cancels the others."""
+def _done(call: Call | Work, faces: Mapping[str, Any]) -> Any:
+    if isinstance(call, Work):
+        return call.function(*call.args)
+    return getattr(faces[call.port], call.op)(*call.args, **call.options)
+
+
+async def await_steps(steps: Steps[T], faces: Mapping[str, Any], run_sync: Callable[..., Awaitable[Any]]) -> T:
+    """Run over asynchronous ports; the calls of one batch run concurrently, and a failure cancels the others.
+
+    ``run_sync`` runs a function in a thread.
+    """
     import asyncio
 
-    async def one(call: Call) -> Any:
+    async def one(call: Call | Work) -> Any:
+        if isinstance(call, Work):
+            return await run_sync(call.function, *call.args)
         return await getattr(faces[call.port], call.op)(*call.args, **call.options)
 
     try:

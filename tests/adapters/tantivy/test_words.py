@@ -7,8 +7,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codequay.adapters._words import WORD, fold, parts, words_of
 from codequay.adapters.tantivy import words
-from codequay.adapters.tantivy.words import MAX_WORD, WORD, Terms, fold, parts, words_of
+from codequay.adapters.tantivy.words import MAX_WORD, Terms
 
 
 def test_identifiers_are_cut_where_a_reader_would_cut_them() -> None:

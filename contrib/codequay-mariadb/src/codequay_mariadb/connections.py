@@ -6,7 +6,7 @@ takes two or three. A read is one transaction and so sees one state.
 **Cancellation.** A read that is cancelled closes its connection: an answer that is under way belongs to nobody. A write
 runs in a task of its own: once its caller is cancelled it sends nothing new, rolls back, and only then does the caller
 return; a commit that has been sent is waited for. So no connection with an open transaction is ever used again, and
-nothing is applied after the caller has been told.
+nothing is applied after the caller has been told, unless the server says nothing for ``GRACE_S``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ TRIES = 6
 """Times that a transaction is tried which the server gives up in favour of another one."""
 BACKOFF_S = 0.01
 """Longest wait before the second try; it doubles with each. Shorter than a person notices, longer than a commit."""
+GRACE_S = 1.0
+"""Seconds that a server gets to end a write whose caller is gone; then its connection is closed."""
 CLOSE_S = 2.0
 """Seconds that a connection gets to say goodbye."""
 
@@ -94,7 +96,10 @@ class Connections:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
                 transaction.abandoned = True
-                await _settled(task)
+                await _settled(task, GRACE_S)
+                if not task.done():
+                    connection.drop()
+                    await _settled(task)
                 raise
 
     @asynccontextmanager
@@ -259,7 +264,7 @@ class Transaction:
             try:
                 answers = await self._send(packet)
             except Exception as exc:
-                if not is_stale(exc):
+                if self.abandoned or not is_stale(exc):
                     raise
                 await self._connection.renew()
                 answers = await self._send(packet)
@@ -299,14 +304,16 @@ async def _performed(
         raise
 
 
-async def _settled(task: asyncio.Task[Any]) -> None:
-    """Wait for the end of a task, however often the waiting is cancelled. Its outcome is not raised."""
-    while not task.done():
+async def _settled(task: asyncio.Task[Any], seconds: float = float("inf")) -> None:
+    """Wait for the end of a task for so many seconds, however often that is cancelled. Its outcome is not raised."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not task.done() and (left := end - loop.time()) > 0:
         try:
-            await asyncio.wait((task,))
+            await asyncio.wait((task,), timeout=left if left < float("inf") else None)
         except asyncio.CancelledError:
             continue
-    if not task.cancelled():
+    if task.done() and not task.cancelled():
         task.exception()
 
 

@@ -1,7 +1,8 @@
 """How the contract kit opens the adapter: every trial in a database of its own, on the server of the tests.
 
 ``CODEQUAY_TEST_MARIADB_URL`` (``mariadb://USER:PASSWORD@HOST:PORT/DATABASE``) names it. The user must be allowed to
-create and drop databases whose names begin with DATABASE and ``_``.
+create and drop databases whose names begin with DATABASE and ``_``. ``CODEQUAY_TEST_MARIADB_RESTART`` is a command that
+kills and starts it.
 """
 
 from __future__ import annotations
@@ -29,10 +30,14 @@ GONE_S = 2.0
 class MariadbHarness(Harness):
     port = "chunks"
     adapter = "mariadb"
+    restarts = "CODEQUAY_TEST_MARIADB_RESTART"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._opened: list[MariadbChunks] = []
+        if os.environ.get(URL):
+            found = server_options()
+            self.endpoint = (found["host"], found["port"])
 
     @property
     def database(self) -> str:
@@ -41,7 +46,12 @@ class MariadbHarness(Harness):
         return f"{server_options()['database']}_{name}"
 
     def options(self) -> dict[str, Any]:
-        return {**server_options(), "database": self.database}
+        options = {**server_options(), "database": self.database}
+        if self.endpoint is not None:
+            options["host"], options["port"] = self.endpoint
+        if self.timeout is not None:
+            options |= {"connect_timeout": self.timeout, "timeout": self.timeout}
+        return options
 
     async def open(self) -> MariadbChunks:
         await administer(f"CREATE DATABASE IF NOT EXISTS `{self.database}`")

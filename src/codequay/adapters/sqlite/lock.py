@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 from codequay.adapters._schema import Schema
+from codequay.adapters._waiting import either
 from codequay.ports.errors import Conflict
 from codequay.ports.generations import StoreIdentity
 from codequay.ports.lock import Holder, Lease
@@ -133,7 +134,7 @@ class SqliteLock:
             left = deadline - self._clock.monotonic()
             if left <= 0:
                 return None
-            await _either(changed, min(pause, left, max(taken, FIRST_PAUSE_S)))
+            await either(changed, min(pause, left, max(taken, FIRST_PAUSE_S)))
             pause = min(pause * GROWTH, LONGEST_PAUSE_S)
 
     async def extend(self, lease: Lease, *, ttl: float) -> Lease:
@@ -160,7 +161,7 @@ class SqliteLock:
             held, left = await self._hops.run(self._look, lease.key)
             if held is None or held.token != lease.token or left <= 0:
                 return
-            await _either(changed, min(left, LONGEST_PAUSE_S))
+            await either(changed, min(left, LONGEST_PAUSE_S))
 
     async def give_back(self) -> None:
         """Release every lease of this opening: nobody is left to extend it.
@@ -197,15 +198,6 @@ class SqliteLock:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-async def _either(changed: asyncio.Event, seconds: float) -> None:
-    """Return when somebody of this process has released a key, or after ``seconds``."""
-    try:
-        async with asyncio.timeout(seconds):
-            await changed.wait()
-    except TimeoutError:
-        pass
 
 
 def _machine(process: Process) -> str:

@@ -12,6 +12,7 @@ from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from codequay.adapters._words import WORD
 from codequay.ports.chunks import FileRef
 from codequay.ports.errors import Corrupt, NotIndexed
 from codequay.ports.generations import GenerationState, Scope, StageResult, StoreIdentity
@@ -33,7 +34,7 @@ from codequay.ports.spec import BuildContext
 from .errors import rebuild
 from .index import FINGERPRINT, FOLDERS, ORDINAL_BITS, ORDINALS, View, make_indexes, require
 from .placements import Reader, Slot, create
-from .words import WORD, Terms
+from .words import Terms
 
 if TYPE_CHECKING:
     from codequay.ports.diagnose import Finding

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from codequay.adapters._words import WORD, words_of
 from codequay.ports.lexical import LexFile
 
-from .words import WORD, Terms, words_of
+from .words import Terms
 
 GENERIC_STEMS = frozenset({"mod", "index", "__init__", "package-info", "lib"})
 """File names that say nothing: their folder's name stands for them."""

@@ -18,6 +18,7 @@ from ..crash import Acknowledge, kill_and_reopen
 from ..expect import Failed, NotOffered, assert_pages
 from ..models.cache import STEPS, CacheModel
 from ..needs import durable
+from .cache_faults import FAULTS
 from .cache_limits import LIMITS
 
 SUITE = Suite(PORT)
@@ -396,4 +397,5 @@ async def set_one_after_the_other(store: Any, acknowledge: Acknowledge) -> None:
 
 
 SUITE.trials += LIMITS.trials
+SUITE.trials += FAULTS.trials
 SUITE.machine("CA-01", CacheModel, STEPS)

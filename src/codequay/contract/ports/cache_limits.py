@@ -8,7 +8,7 @@ from typing import Any
 from codequay.ports.cache import LARGEST_KEY, LEAST_BATCH, LEAST_LIMIT, LEAST_ROOM, LEAST_VALUE, PORT
 from codequay.ports.errors import InvalidArgument, PortError, Unsupported
 
-from ..budget import MOST_PER_CALL, level, within
+from ..budget import MOST_PER_CALL, THOUSAND, level, thousand, within
 from ..case import Case
 from ..clauses import Suite
 from ..expect import Unverified, raises
@@ -157,3 +157,11 @@ async def a_batch_takes_no_more_turns_than_a_few_keys(case: Case, store: Any) ->
     n = min(10, case.capabilities.max_batch // 10)
     await level(case, "set_many, get_many, scan and delete", batches, n=n)
     await level(case, "set_many and purge", purge, n=n)
+
+
+@LIMITS.trial("CA-16", hint="one statement or pipeline for a batch, not one per key")
+async def a_thousand_keys_take_a_turn_per_batch_and_a_constant(case: Case, store: Any) -> None:
+    keys = [f"k{n}" for n in range(THOUSAND)]
+    await thousand(case, "set_many", lambda at, count: store.set_many(dict.fromkeys(keys[at : at + count], b"v")))
+    await thousand(case, "get_many", lambda at, count: store.get_many(keys[at : at + count]))
+    await thousand(case, "delete", lambda at, count: store.delete(keys[at : at + count]))

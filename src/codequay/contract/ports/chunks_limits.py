@@ -10,7 +10,7 @@ from codequay.ports.chunks import PORT, ChunkRef, Definition, DefinitionHit, Fil
 from codequay.ports.errors import InvalidArgument, Unsupported
 from codequay.ports.generations import ScopeEntry, StageResult
 
-from ..budget import batches, level
+from ..budget import THOUSAND, batches, level, thousand
 from ..case import Case
 from ..clauses import Suite
 from ..expect import raises
@@ -143,6 +143,19 @@ async def a_batch_takes_the_turns_of_one(case: Case, store: Any) -> None:
         await store.stage(A, generation=2, files=fresh, removed=[one.path for one in files[:n]])
 
     await level(case, "stage", stage, slack=slack)
+
+
+@LIMITS.trial("CH-16", hint="one statement, or a stream of rows, for the batch")
+async def a_thousand_files_take_a_turn_per_batch_and_a_constant(case: Case, store: Any) -> None:
+    files = [named(f"f{n:04}", f"n{n} text") for n in range(THOUSAND)]
+    await store.begin(A, generation=1, base=None)
+
+    async def stage(first: int, count: int) -> None:
+        await store.stage(A, generation=1, files=files[first : first + count])
+
+    await thousand(case, "stage", stage)
+    await store.seal(A, generation=1)
+    assert (await store.stats(scope=[ScopeEntry(A, 1)])).files == THOUSAND
 
 
 def _noise(seed: int) -> str:

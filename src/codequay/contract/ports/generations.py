@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from codequay.ports.errors import Conflict, NotIndexed
-from codequay.ports.generations import GenerationState, ScopeEntry
+from codequay.ports.generations import FAULTS, GenerationState, ScopeEntry
 
 from ..case import Case
 from ..clauses import Suite
 from ..expect import raises
 from ..needs import durable
+from .faults import fault_trials
+from .generations_faults import faulty
 from .generations_reach import reach_trials
 from .generations_writers import writer_trials
 from .staging import A, B, Stager
@@ -309,5 +311,6 @@ def generation_trials(suite: Suite, s: Stager) -> None:
             del expected[repo, "k"]
             assert await s.shown(store, *((left, 1) for left, _ in expected)) == expected
 
+    fault_trials(suite, FAULTS, faulty(s))
     reach_trials(suite, s)
     writer_trials(suite, s)

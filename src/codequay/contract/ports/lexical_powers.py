@@ -13,7 +13,7 @@ from codequay.ports.errors import InvalidArgument, LockBusy, NotIndexed, Unsuppo
 from codequay.ports.generations import ScopeEntry, StageResult
 from codequay.ports.lexical import PORT, AnyOf, LexFile, LexRef, Literal_, Term
 
-from ..budget import batches, level
+from ..budget import MOST_PER_BATCH, THOUSAND, batches, level, thousand, within
 from ..case import Case
 from ..clauses import Suite
 from ..expect import near, raises
@@ -275,3 +275,16 @@ async def stage_takes_a_turn_per_batch(case: Case, store: Any) -> None:
         await store.stage(A, generation=2, files=fresh, removed=[one.path for one in old[:n]])
 
     await level(case, "stage", stage, slack=batches(100, case.capabilities.max_batch) - 1)
+
+
+@POWERS.trial("LX-17", hint="one request for the batch, not one for each file")
+async def a_thousand_files_take_a_turn_per_batch_and_a_constant(case: Case, store: Any) -> None:
+    files = [file(f"f{n:04}", f"word{n}\nneedle") for n in range(THOUSAND)]
+    await store.begin(A, generation=1, base=None)
+
+    async def stage(first: int, count: int) -> None:
+        await store.stage(A, generation=1, files=files[first : first + count])
+
+    await thousand(case, "stage", stage)
+    await within(case, "seal of 1000", MOST_PER_BATCH, lambda: store.seal(A, generation=1))
+    assert (await store.stats(scope=[ScopeEntry(A, 1)])).files == THOUSAND

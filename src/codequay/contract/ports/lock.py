@@ -15,6 +15,7 @@ from ..case import Case
 from ..clauses import Suite
 from ..expect import raises
 from ..models.lock import STEPS, LockModel
+from .lock_faults import FAULTS
 from .lock_together import TOGETHER, exclusive
 
 SUITE = Suite(PORT)
@@ -293,4 +294,5 @@ async def _acquire(store: Any, ttl: float, leases: list[Any]) -> None:
 
 
 SUITE.trials += TOGETHER.trials
+SUITE.trials += FAULTS.trials
 SUITE.machine("LK-10", LockModel, STEPS)

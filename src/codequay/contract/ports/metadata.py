@@ -15,6 +15,7 @@ from ..expect import NotOffered, assert_pages, raises
 from ..models.metadata import STEPS, MetadataModel
 from ..needs import durable
 from . import metadata_writers
+from .metadata_faults import FAULTS
 from .metadata_writers import A, B, publish, put
 
 SUITE = Suite(PORT)
@@ -444,4 +445,5 @@ async def the_sync_face_answers_the_same(store: Any) -> None:
 
 
 SUITE.trials += metadata_writers.SUITE.trials
+SUITE.trials += FAULTS.trials
 SUITE.machine("MD-05", MetadataModel, STEPS)

@@ -16,6 +16,9 @@ from codequay.ports.spec import Level
 
 from ..harness import Harness, Subject, subject
 
+FAR = "behind a wire"
+"""In place of a saboteur's name: the reference behind a wire, right in everything, over which those of faults stand."""
+
 
 class Saboteur:
     """A wrapper around a correct adapter: what a subclass does not define goes to ``self.inner``."""
@@ -54,19 +57,26 @@ class Saboteur:
 
 
 def saboteurs(port: str) -> dict[str, type[Saboteur]]:
-    """Name -> class."""
-    module = import_module(f"{__name__}.{port}")
-    return {
+    """Name -> class; of level faults those that every port shares."""
+    found = {
         name: one
-        for name, one in vars(module).items()
+        for module in (port, "faults")
+        for name, one in vars(import_module(f"{__name__}.{module}")).items()
         if isinstance(one, type) and issubclass(one, Saboteur) and one.wrong
     }
+    return {name: one for name, one in found.items() if port in getattr(one, "ports", (port,))}
 
 
 def sabotaged(component: str, name: str, registry: Registry) -> Subject:
     """The subject whose adapter is the saboteur over the one of its port that it wraps."""
     port = component.partition(".")[0]
-    wrong = saboteurs(port)[name]
+    wrong = None if name == FAR else saboteurs(port)[name]
+    if wrong is None or hasattr(wrong, "subject"):
+        from ..far import far
+
+        found: Subject = far(component, registry) if wrong is None else wrong.subject(component, registry)
+        found.saboteur = name
+        return found
     beneath = subject(f"{port}.{wrong.over}", registry)
     found = Subject(port, wrong.over, beneath.spec, _harness(wrong, beneath.harness))
     found.saboteur = name

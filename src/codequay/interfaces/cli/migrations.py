@@ -39,13 +39,15 @@ def _print(out: Output, answer: MigrationsAnswer, *, sql: bool) -> None:
             if (step.store, step.version) in now:
                 state = "applied now"
             rows.append((step.store, " ".join(store.ports), str(step.version), state, step.title))
-    render.table(out, rows)
-    if sql:
-        for store in answer.stores:
-            for step in store.migrations:
-                out.data(f"\n-- {step.store} {step.version}: {step.title}\n{step.sql}")
+            if sql:
+                out.data(f"-- {step.store} {step.version}, {state}: {step.title}\n{step.sql}\n")
+    if not sql:
+        render.table(out, rows)
     if answer.pending:
-        out.note("pending steps run when the index is next written, or now: codequay migrations --apply")
+        out.note(
+            "pending steps run now with: codequay migrations --apply; "
+            "where migrations = auto, also when the index is next written"
+        )
 
 
 COMMAND = Command(
@@ -59,8 +61,8 @@ COMMAND = Command(
     ),
     examples=(
         ("codequay migrations", "what has been applied to the index here, and what is pending"),
-        ("codequay migrations --sql", "with the statements"),
-        ("codequay migrations --apply", 'where adapters.sqlite.migrations = "check"'),
+        ("codequay migrations --sql", "the statements alone, for somebody who may run them on a server"),
+        ("codequay migrations --apply", 'where adapters.postgres.migrations = "check"'),
     ),
     exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4, 6, 7)},
     notes=(

@@ -24,9 +24,11 @@ def lease(token: str, fence: int | None) -> Lease:
     return Lease(key="k", token=token, fence=fence, ttl=5.0)
 
 
-@pytest.mark.parametrize("pair", [("cache.memory", "cache.sqlite"), ("lock.memory", "lock.sqlite")])
-def test_our_own_cannot_be_told_apart(pair: tuple[str, str]) -> None:
-    found = compare(*pair, examples=20)
+@pytest.mark.parametrize(
+    "embedded", ["cache.sqlite", "chunks.sqlite", "lexical.tantivy", "lock.sqlite", "metadata.sqlite"]
+)
+def test_our_own_cannot_be_told_from_memory(embedded: str) -> None:
+    found = compare(f"{embedded.partition('.')[0]}.memory", embedded, examples=20)
     assert found.differences == ()
     assert found.histories >= 20
     assert sum(found.operations.values()) > 100

@@ -107,6 +107,27 @@ def test_file_that_is_no_database_is_corrupt(tmp_path: Path, readonly: bool) -> 
     assert caught.value.remedy == f"delete {tmp_path / 'codequay.db'} and index again: codequay index"
 
 
+def test_damage_that_hides_a_repository_is_corrupt(tmp_path: Path) -> None:
+    """One letter of a name in an index: SQLite finds no such row, and nothing wrong."""
+    run(_index(tmp_path, 20))
+    path = tmp_path / "codequay.db"
+    with closing(sqlite3.connect(path)) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        (page,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_repo_1'"
+        ).fetchone()
+    data = bytearray(path.read_bytes())
+    data[data.index(REPO.encode(), (page - 1) * size, page * size)] ^= 0x20
+    path.write_bytes(data)
+
+    async def main() -> None:
+        async with chunk_store(tmp_path, readonly=True) as store:
+            await store.of_file([FileRef(REPO, "src/f1.py")], scope=scope(1))
+
+    with pytest.raises(Corrupt, match=re.escape(str(path))):
+        run(main())
+
+
 @pytest.mark.parametrize("at", [8192, 12288])
 def test_damaged_pages_are_corrupt_and_named(tmp_path: Path, at: int) -> None:
     """Also when the head of each page is whole, so that SQLite would find nothing where something was."""

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from codequay.ports.errors import Conflict, NotIndexed
 from codequay.ports.generations import GenerationState, Scope
 
+from .errors import Damaged
+
 VISIBLE = "p.born <= :g AND (p.died IS NULL OR p.died > :g)"
 """Whether placement ``p`` is in generation ``:g``."""
 
@@ -28,6 +30,7 @@ def resolve(connection: sqlite3.Connection, scope: Scope) -> dict[str, tuple[int
     """Repository -> (its row, generation), in order of repository.
 
     :raises NotIndexed: one of the generations is not sealed here
+    :raises Damaged: the tables that say so do not fit each other
     """
     found: dict[str, tuple[int, int]] = {}
     for repo_id, generation in sorted(scope):
@@ -37,11 +40,23 @@ def resolve(connection: sqlite3.Connection, scope: Scope) -> dict[str, tuple[int
             (repo_id, generation),
         ).fetchone()
         if row is None:
+            _check(connection)
             raise NotIndexed(
                 f"generation {generation} of {repo_id!r} is not indexed in this store", remedy="codequay index"
             )
         found[repo_id] = (row[0], generation)
     return found
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Damage may hide a row. These two tables are small; the rest of the file is not read.
+
+    :raises Damaged: they are damaged
+    """
+    for table in ("repo", "generation"):
+        found = connection.execute(f"PRAGMA integrity_check({table})").fetchone()
+        if found != ("ok",):
+            raise Damaged(str(found[0]))
 
 
 def begin(connection: sqlite3.Connection, repo_id: str, generation: int, base: int | None) -> None:

@@ -92,9 +92,10 @@ def _code(call: Invocation, report: Report, required: list[str]) -> int:
     missing = [level for level in required if level not in tried]
     if missing:
         call.out.note(f"required and not tried: {', '.join(missing)}")
-    if not report.outcomes:
+    idle = all(one.verdict is Verdict.NA for one in report.outcomes)
+    if idle:
         call.out.note("no clause was tried")
-    unverified = missing or not report.outcomes or report.verdict is Verdict.UNVERIFIED
+    unverified = missing or idle or report.verdict is Verdict.UNVERIFIED
     return UNVERIFIED if unverified else exit_codes.OK
 
 

@@ -139,6 +139,19 @@ def test_the_pooler_brings_its_server_along(place):
     assert not listens(port(found["CODEQUAY_TEST_PGBOUNCER_URL"]))
 
 
+def test_the_pooler_is_made_anew_with_the_server_behind_it(place):
+    need("pgbouncer")
+    place.up("pgbouncer")
+    was = place.pid("pgbouncer")
+    os.kill(place.pid("postgres"), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while place.run("status", "postgres").returncode == 0 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    place.up("pgbouncer")
+    assert place.pid("pgbouncer") != was
+    assert place.state("pgbouncer")["password"] == place.state("postgres")["password"]
+
+
 @pytest.mark.parametrize("name", ["mariadb", "postgres", "redis", "zoekt"])
 def test_restart_kills_it_and_comes_back_on_the_same_port(place, name):
     need(name)

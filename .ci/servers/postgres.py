@@ -73,6 +73,12 @@ class PgBouncer(Service):
     user = "postgres"
     needs = ("postgres",)
 
+    def up(self, *, durable: bool) -> State:
+        found, server = self.state(), Postgres(self.folder).state()
+        if found and server and found["password"] != server["password"]:
+            self.down()  # the server behind it is another one now
+        return super().up(durable=durable)
+
     def prepare(self, owner: pwd.struct_passwd | None, state: State) -> State:
         server = Postgres(self.folder).state()
         if server is None:

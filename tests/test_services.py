@@ -94,6 +94,18 @@ def test_up_is_found_again_and_down_ends_it(place, name):
     assert place.run("status", name).returncode == 1
 
 
+@pytest.mark.parametrize("name", ["mariadb", "pgbouncer", "redis", "zoekt"])
+def test_the_callers_environment_does_not_reach_a_server(place, name, tmp_path):
+    need(name)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    done = place.run("up", name, TMPDIR=str(closed), HOME=str(closed), PGOPTIONS="--nothing", MARIADB_HOME=str(closed))
+    assert done.returncode == 0, done.stderr
+    environment = Path(f"/proc/{place.pid(name)}/environ")
+    if environment.exists():
+        assert str(closed) not in environment.read_text()
+
+
 @pytest.mark.parametrize("name", ["mariadb", "postgres", "redis", "zoekt"])
 def test_what_a_user_sets_has_no_secret_in_it(place, name):
     need(name)

@@ -20,7 +20,7 @@ from .mariadb import MariaDB
 from .postgres import PgBouncer, Postgres
 from .process import Failed
 from .redis import Redis
-from .service import Service
+from .service import Service, owner_only
 from .zoekt import Zoekt
 
 SERVICES: dict[str, type[Service]] = {one.name: one for one in (MariaDB, Postgres, PgBouncer, Redis, Zoekt)}
@@ -123,10 +123,10 @@ def _place(apart: str) -> Iterator[Path]:
     there all the same.
     """
     chosen = os.environ.get("CODEQUAY_TEST_SERVICES_DIR", "")
-    root = SHARED_MEMORY if _free(SHARED_MEMORY) >= ROOM_BYTES else Path(tempfile.gettempdir())
+    disk = _temporary()
+    root = SHARED_MEMORY if _free(SHARED_MEMORY) >= ROOM_BYTES else disk
     name = "-".join(filter(None, ["codequay-services", str(os.getuid()), apart]))
-    on_disk = Path(tempfile.gettempdir()) / name
-    folder = on_disk if on_disk.exists() else root / name
+    folder = disk / name if (disk / name).exists() else root / name
     if chosen:
         folder = Path(f"{chosen}-{apart}" if apart else chosen).absolute()
     held = None
@@ -158,6 +158,12 @@ def _hold(folder: Path) -> int | None:
         return None
     folder.chmod(0o755)
     return held
+
+
+def _temporary() -> Path:
+    """The folder for temporary files. As root, one that a server's user can enter: TMPDIR may be root's alone."""
+    chosen = Path(tempfile.gettempdir())
+    return Path("/tmp") if os.geteuid() == 0 and owner_only(chosen / "any") else chosen
 
 
 def _free(folder: Path) -> int:

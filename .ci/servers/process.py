@@ -18,6 +18,8 @@ START_S = 60.0
 """Seconds that a server gets to answer."""
 STOP_S = 20.0
 """Seconds that a server gets to end before it is killed."""
+SHOWN = 15
+"""Lines of each end of a log that an error shows."""
 
 
 class Failed(Exception):
@@ -73,7 +75,7 @@ def spawn(owner: pwd.struct_passwd | None, command: list[str], log: Path) -> int
     """Start a process that outlives this one; its id."""
     with log.open("ab") as out:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/", start_new_session=True, **_as(owner)
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, **_as(owner, log.parent)
         ).pid
 
 
@@ -83,13 +85,23 @@ def run_as(owner: pwd.struct_passwd | None, command: list[str], log: Path, said:
     :raises Failed: its exit status is not 0
     """
     with log.open("ab") as out:
-        done = subprocess.run(command, input=said.encode(), stdout=out, stderr=out, cwd="/", check=False, **_as(owner))
+        done = subprocess.run(
+            command, input=said.encode(), stdout=out, stderr=out, check=False, **_as(owner, log.parent)
+        )
     if done.returncode:
-        raise Failed(f"{command[0]} ended with status {done.returncode}:\n{tail(log)}")
+        raise Failed(f"{command[0]} ended with status {done.returncode}:\n{excerpt(log)}")
 
 
-def _as(owner: pwd.struct_passwd | None) -> dict[str, Any]:
-    return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
+def _as(owner: pwd.struct_passwd | None, home: Path) -> dict[str, Any]:
+    """As whom, where, and with which environment a process runs.
+
+    Nothing of the environment is passed on but where programs are: the caller's TMPDIR may be closed to the server's
+    user, and PGOPTIONS or MYSQL_HOME would change the server.
+    """
+    kept = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
+    environment = kept | {"LANG": "C.UTF-8", "HOME": str(home), "TMPDIR": str(home)}
+    who = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
+    return {"cwd": "/", "env": environment, **who}
 
 
 def born(pid: int) -> str | None:
@@ -185,18 +197,20 @@ def says(port: int, sent: bytes, expected: bytes) -> bool:
 def wait_for(ready: Callable[[], bool], pid: int, log: Path) -> None:
     """Wait until a server answers.
 
-    :raises Failed: it has ended, or it does not answer in time and was ended; with the end of its log
+    :raises Failed: it has ended, or it does not answer in time and was ended; with an excerpt of its log
     """
     deadline = time.monotonic() + START_S
     started = born(pid)
     while not ready():
         if born(pid) is None:
-            raise Failed(f"the server has ended:\n{tail(log)}")
+            raise Failed(f"the server has ended:\n{excerpt(log)}")
         if time.monotonic() > deadline:
             end(pid, started or "")
-            raise Failed(f"the server did not answer within {START_S:g} s:\n{tail(log)}")
+            raise Failed(f"the server did not answer within {START_S:g} s:\n{excerpt(log)}")
         time.sleep(0.02)
 
 
-def tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+def excerpt(log: Path) -> str:
+    """The beginning and the end of a log: some servers say first why they end, others last."""
+    lines = log.read_text(errors="replace").splitlines()
+    return "\n".join(lines if len(lines) <= 2 * SHOWN else [*lines[:SHOWN], "...", *lines[-SHOWN:]])

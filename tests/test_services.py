@@ -99,7 +99,9 @@ def test_the_callers_environment_does_not_reach_a_server(place, name, tmp_path):
     need(name)
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    done = place.run("up", name, TMPDIR=str(closed), HOME=str(closed), PGOPTIONS="--nothing", MARIADB_HOME=str(closed))
+    proxy = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    there = {"TMPDIR": str(closed), "HOME": str(closed), "MARIADB_HOME": str(closed), "PGOPTIONS": "--nothing"}
+    done = place.run("up", name, **there, **proxy)
     assert done.returncode == 0, done.stderr
     environment = Path(f"/proc/{place.pid(name)}/environ")
     if environment.exists():
@@ -283,6 +285,32 @@ def test_an_unknown_name_is_refused(place):
     unknown = place.run("up", "oracle")
     assert unknown.returncode == 2
     assert "oracle" in unknown.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root runs servers as somebody else")
+def test_a_folder_that_a_servers_user_cannot_enter_is_refused(place, tmp_path):
+    tmp_path.chmod(0o700)
+    refused = place.run("up", "redis", CODEQUAY_TEST_SERVICES_DIR=str(tmp_path / "here"))
+    assert refused.returncode == 1
+    assert f"cannot enter {tmp_path}" in refused.stderr
+
+
+def test_long_paths_blanks_and_a_strict_umask_are_no_hindrance(place):
+    for name in ("mariadb", "redis", "zoekt"):
+        need(name)
+    place.path = place.path / "a folder" / ("x" * 90)
+    try:
+        place.path.parent.mkdir(parents=True)
+        was = os.umask(0o077)
+        try:
+            found = place.up("mariadb", "redis", "zoekt")
+        finally:
+            os.umask(was)
+        assert Path(found["CODEQUAY_TEST_ZOEKT_INDEX_DIR"]).stat().st_mode & 0o777 == 0o755
+        assert place.run("down").returncode == 0
+    finally:
+        place.path.parent.rmdir()
+        place.path.parent.parent.rmdir()
 
 
 class NoServers(Servers):

@@ -129,6 +129,10 @@ def _place(apart: str) -> Iterator[Path]:
     folder = disk / name if (disk / name).exists() else root / name
     if chosen:
         folder = Path(f"{chosen}-{apart}" if apart else chosen).absolute()
+        if os.geteuid() == 0 and owner_only(folder):
+            raise Failed(
+                f"servers of root run as other users, who cannot enter {folder.parent}: open it, or choose another"
+            )
     held = None
     while held is None:
         held = _hold(folder)

@@ -74,9 +74,11 @@ def secret_file(path: Path, content: str, owner: pwd.struct_passwd | None = None
 def spawn(owner: pwd.struct_passwd | None, command: list[str], log: Path) -> int:
     """Start a process that outlives this one; its id."""
     with log.open("ab") as out:
-        return subprocess.Popen(
+        started = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, **_as(owner, log.parent)
-        ).pid
+        )
+    started.returncode = 0  # nobody waits for it, and that is no leak
+    return started.pid
 
 
 def run_as(owner: pwd.struct_passwd | None, command: list[str], log: Path, said: str = "") -> None:

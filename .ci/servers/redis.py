@@ -19,7 +19,7 @@ class Redis(Service):
         kept = "appendonly yes\nappendfsync always\n" if state["durable"] else "appendonly no\n"
         process.secret_file(
             self.home / "conf",
-            f'bind 127.0.0.1\nport {state["port"]}\ndir {process.make(self.home / "data", owner)}\nsave ""\n'
+            f'bind 127.0.0.1\nport {state["port"]}\ndir "{process.make(self.home / "data", owner)}"\nsave ""\n'
             f"requirepass {password}\n{kept}",
             owner,
         )

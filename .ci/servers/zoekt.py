@@ -15,6 +15,8 @@ from .service import Service, State, owner_only
 
 DOUBLE = Path(__file__).resolve().parents[1] / "zoekt_double"
 PROGRAMS = ("zoekt-archive-index", "zoekt-webserver")
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""The caller's proxy does not know our address."""
 
 
 class Zoekt(Service):
@@ -29,8 +31,10 @@ class Zoekt(Service):
         return _server() is not None
 
     def prepare(self, owner: pwd.struct_passwd | None, state: State) -> State:
-        self.home.chmod(0o755)
-        (self.home / "index").mkdir(mode=0o755)
+        index = self.home / "index"
+        index.mkdir()
+        for folder in (self.home, index):
+            folder.chmod(0o755)  # whatever the umask
         server = _server()
         if server is not None:
             if owner and owner_only(Path(server)):
@@ -38,6 +42,8 @@ class Zoekt(Service):
             return {"program": [server], "folder": str(Path(server).parent), "double": False}
         # A copy, because our own folder need not be open to the server's user.
         copied = shutil.copytree(DOUBLE, self.home / "double", ignore=shutil.ignore_patterns("__pycache__"))
+        for path in (copied, *copied.rglob("*")):
+            path.chmod(0o755)
         return {"program": [_python(owner), str(copied / "zoekt-webserver")], "folder": str(DOUBLE), "double": True}
 
     def command(self, state: State) -> list[str]:
@@ -49,7 +55,7 @@ class Zoekt(Service):
             f"{_url(state)}/api/list", json.dumps({"Q": ""}).encode(), {"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(asked, timeout=2) as answer:  # noqa: S310
+            with _DIRECT.open(asked, timeout=2) as answer:
                 # It answers before every shard is there, and counts the missing.
                 return not json.load(answer)["List"].get("Crashes")
         except (OSError, ValueError, KeyError):

@@ -137,9 +137,17 @@ def port_page(port: PortSpec) -> str:
         out.append(f"| `{field.name}` | `{field.default!r}` | {docs.get(field.name, '')} |")
     out += ["", "## Arguments", "", "What the guard demands before an adapter is called:", "", *_bounds(modules)]
     out += ["## Rules of every port", "", *_rules()]
-    out += ["", "## Clauses", "", "| id | level | clause |", "|---|---|---|"]
-    out += [f"| {c.id} | {c.level} | {c.text} |" for c in port.clauses]
+    out += ["", "## Clauses", "", f"Contract {port.contract}. {_new(port)}", ""]
+    out += ["| id | level | since | clause |", "|---|---|---|---|"]
+    out += [f"| {c.id} | {c.level} | {c.since} | {c.text} |" for c in port.clauses]
     return "\n".join(out) + "\n"
+
+
+def _new(port: PortSpec) -> str:
+    new = [clause.id for clause in port.clauses if port.advisory(clause)]
+    if not new:
+        return "Every clause counts."
+    return f"[Advisory](../contract.md#new-clauses) until the next minor version: {', '.join(new)}."
 
 
 def adapters_page() -> str:

@@ -7,6 +7,9 @@ alone, and ends it. Where none of these is possible the test is skipped as unver
 says ``double``.
 
 Each worker of pytest-xdist has servers of its own, because tests kill them.
+
+What the user has set for his own servers, his own codequay and his git is taken out of the environment, and a proxy
+that he has named is not asked for servers of this machine.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ FOLDERS = ("adapters/postgres", "adapters/redis", "adapters/zoekt", "kill", "swa
 """Whose tests are of the session servers, but for"""
 SERVERLESS = ("adapters/zoekt/double/test_recorded.py",)
 NEEDS = {"pgbouncer": "postgres"}
+LOCAL = ("127.0.0.1", "localhost")
 DOUBLES: pytest.StashKey[set[str]] = pytest.StashKey()
 
 
@@ -143,6 +147,15 @@ def mariadb_server(servers: Servers) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[DOUBLES] = set()
+    for name in [name for name in os.environ if _is_the_users(name)]:
+        del os.environ[name]
+    spared = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+    here = ",".join(dict.fromkeys([*filter(None, spared.split(",")), *LOCAL]))
+    os.environ.update(no_proxy=here, NO_PROXY=here, GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM="1")
+
+
+def _is_the_users(name: str) -> bool:
+    return name.startswith(("PG", "GIT_", "CODEQUAY_")) and not name.startswith("CODEQUAY_TEST_")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,10 +1,15 @@
-"""The server comes from Codequay's own tests: by its URL in the environment, else started by ``.ci/services``."""
+"""The tests need a server: the one that the environment names or, with Codequay's own plugin, one that it starts."""
 
 import pytest
 
-pytest_plugins = ["tests.servers"]
+from codequay_mariadb.harness import server_options
 
 
 @pytest.fixture(scope="session", autouse=True)
-def mariadb(servers) -> str:
-    return servers.url("mariadb")
+def mariadb(request):
+    """
+    :raises Unverified: none is named
+    """
+    if request.config.pluginmanager.has_plugin("tests.servers"):
+        request.getfixturevalue("mariadb_server")
+    server_options()

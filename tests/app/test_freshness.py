@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import codequay
-from codequay.app import Quay, ReposRequest, RunsRequest
+from codequay.app import Quay, ReposRequest, RunsRequest, anchoring
 from codequay.app.anchoring import line_of
 from codequay.ports.errors import InvalidArgument
 
@@ -86,6 +86,36 @@ def test_a_kept_text_is_not_believed_after_a_write(repo: Path) -> None:
         assert await stale() is True
         file.write_text(text)
         assert await stale() is False
+
+    ask(story)
+
+
+def test_a_file_as_it_was_indexed_needs_no_text_until_somebody_asks_for_it(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anchoring, "SETTLED_NS", -(10**12))
+
+    async def story(quay: Quay) -> None:
+        await quay.index(str(repo))
+        file = repo / "src" / "retry.py"
+        text = file.read_text()
+
+        async def found() -> tuple[int, bool | None]:
+            hits = (await quay.search(request("retry", repo, refresh="never"))).hits
+            return next((hit.start_line, hit.stale) for hit in hits if hit.path == "src/retry.py")
+
+        async def shown() -> tuple[str, bool | None]:
+            answer = await quay.show(codequay.ShowRequest(str(file), refresh="never"))
+            return answer.text, answer.stale
+
+        assert [await found(), await found()] == [(1, False), (1, False)]
+        assert [await shown(), await found()] == [(text, False), (1, False)]
+        file.write_text("# one line more\n" + text)
+        assert [await found(), await shown(), await found()] == [(2, False), (text, True), (2, False)]
+        file.write_text(text)
+        assert [await found(), await shown()] == [(1, False), (text, False)]
+        file.unlink()
+        assert await found() == (1, True)
 
     ask(story)
 

@@ -1,4 +1,4 @@
-"""Real commands on real repositories: a subprocess ``python -m codequay`` with a home folder of its own."""
+"""Real commands on real repositories: a process ``python -m codequay`` with a home folder of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,13 @@ from typing import Any
 import jsonschema
 import pytest
 
+from .forked import Commands
+
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "docs" / "schemas"
 TIMEOUT_S = 60
+AT_START = ("PYTHON", "CODEQUAY_TEST_")
+"""How variables begin that are read when the interpreter starts, or when a module is imported."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,8 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(home: Path, tmp_path: Path) -> Run:
-    """``run("search", "words", cwd=..., NAME="value")``: keywords in capitals are environment variables."""
+def fresh(home: Path, tmp_path: Path) -> Run:
+    """``run`` in an interpreter of its own: slower, and the first to tell of what is not imported where it is used."""
 
     def call(
         *words: str | bytes | Path, cwd: Path = tmp_path, before: Callable[[], None] | None = None, **env: str
@@ -96,11 +100,39 @@ def run(home: Path, tmp_path: Path) -> Run:
             timeout=TIMEOUT_S,
             preexec_fn=before,
         )
-        return Done(
-            done.returncode, done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "replace")
-        )
+        return _done(done.returncode, done.stdout, done.stderr)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands | None]:
+    """What forks commands; None on a system that cannot."""
+    if not hasattr(os, "fork"):
+        yield None
+        return
+    found = Commands()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def run(home: Path, tmp_path: Path, fresh: Run, commands: Commands | None) -> Run:
+    """``run("search", "words", cwd=..., NAME="value")``: keywords in capitals are environment variables."""
+
+    def call(
+        *words: str | bytes | Path, cwd: Path = tmp_path, before: Callable[[], None] | None = None, **env: str
+    ) -> Done:
+        if commands is None or before is not None or any(name.startswith(AT_START) for name in env):
+            return fresh(*words, cwd=cwd, before=before, **env)
+        asked = [os.fsdecode(word) for word in words]
+        return _done(*commands.run(asked, cwd=cwd, env=environment(home, env), timeout=TIMEOUT_S))
+
+    return call
+
+
+def _done(code: int, out: bytes, err: bytes) -> Done:
+    return Done(code, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace"))
 
 
 def git(folder: Path, *words: str) -> str:

@@ -8,19 +8,19 @@ from pathlib import Path
 from .conftest import SAMPLE, Run, check, check_part, git, repository, still_answers
 
 
-def test_two_commands_find_the_code(sample: Path, run: Run) -> None:
-    done = run("index", cwd=sample)
+def test_two_commands_find_the_code(sample: Path, fresh: Run) -> None:
+    done = fresh("index", cwd=sample)
     assert done.code == 0 and "4 files" in done.out, done
-    found = run("search", "how long to wait between retries", cwd=sample)
+    found = fresh("search", "how long to wait between retries", cwd=sample)
     assert found.code == 0
     first = found.out.splitlines()[0]
     assert first.startswith("src/net/retry.py:"), found
-    assert run("show", first.split(": ")[0], cwd=sample).out.strip()
+    assert fresh("show", first.split(": ")[0], cwd=sample).out.strip()
 
 
-def test_the_module_form_works_without_an_index_and_search_can_index_first(sample: Path, run: Run) -> None:
-    run("search", "backoff_delay", sample).failed(4, what="", fix="codequay index", error="not_indexed")
-    done = run("search", "--index", "backoff_delay", sample)
+def test_the_module_form_works_without_an_index_and_search_can_index_first(sample: Path, fresh: Run) -> None:
+    fresh("search", "backoff_delay", sample).failed(4, what="", fix="codequay index", error="not_indexed")
+    done = fresh("search", "--index", "backoff_delay", sample)
     assert (done.code, done.paths[0]) == (0, "src/net/retry.py"), done
 
 
@@ -64,22 +64,22 @@ def test_show_gives_the_file_or_the_function_around_a_line(indexed: Path, run: R
     run("show", "src/none.py", cwd=indexed).failed(3, what="none.py", fix="", error="not_found")
 
 
-def test_json_of_every_command_fits_its_schema(sample: Path, run: Run) -> None:
-    check("index", run("index", sample, "--format", "json").json)
-    check("index", run("index", sample, "--format", "jsonl").json)
-    check("search", run("search", "retries", sample, "--format", "json").json)
-    check("search", run("search", "zyzzyvaquux", sample, "--format", "json").json)
-    *hits, envelope = map(json.loads, run("search", "retries", sample, "--format", "jsonl").out.splitlines())
+def test_json_of_every_command_fits_its_schema(sample: Path, fresh: Run) -> None:
+    check("index", fresh("index", sample, "--format", "json").json)
+    check("index", fresh("index", sample, "--format", "jsonl").json)
+    check("search", fresh("search", "retries", sample, "--format", "json").json)
+    check("search", fresh("search", "zyzzyvaquux", sample, "--format", "json").json)
+    *hits, envelope = map(json.loads, fresh("search", "retries", sample, "--format", "jsonl").out.splitlines())
     assert hits and envelope["schema"] == "codequay.search/1" and "hits" not in envelope
     for hit in hits:
         check_part("search", "hit", hit)
-    check("show", run("show", f"{sample}/web/app.js:2", "--format", "json").json)
-    status = run("status", sample, "--format", "json")
+    check("show", fresh("show", f"{sample}/web/app.js:2", "--format", "json").json)
+    status = fresh("status", sample, "--format", "json")
     check("status", status.json)
     assert status.json["repos"][0]["files"] == 4
-    check("plan", run("plan", sample, "--format", "json").json)
-    check("adapters", run("adapters", "--format", "json").json)
-    check("error", run("show", sample / "none.py", "--format", "json").json)
+    check("plan", fresh("plan", sample, "--format", "json").json)
+    check("adapters", fresh("adapters", "--format", "json").json)
+    check("error", fresh("show", sample / "none.py", "--format", "json").json)
 
 
 def test_status_plan_and_adapters_are_readable(indexed: Path, run: Run) -> None:

@@ -54,6 +54,7 @@ def test_the_statements_can_be_seen(indexed: Path, run: Run) -> None:
     done = run("migrations", "--sql", indexed)
     assert done.code == 0, done
     assert "ALTER TABLE publication ADD COLUMN hidden_at REAL;" in done.out
+    assert all(line.startswith("--") for line in done.out.split("\n") if line), "nobody runs them by hand"
 
 
 def test_an_older_index_is_searched_and_then_migrated_by_the_next_run(indexed: Path, run: Run) -> None:

@@ -111,6 +111,13 @@ def test_a_submodule_is_named_and_not_entered(tmp_path: Path, sample: Path, run:
     still_answers(run, sample)
 
 
+def test_a_checkout_is_moved_together_with_its_index(indexed: Path, tmp_path: Path, run: Run) -> None:
+    moved = indexed.rename(tmp_path / "elsewhere")
+    assert "backoff_delay" in run("search", "backoff_delay", cwd=moved).out
+    for path in ("src/net/retry.py", moved / "src/net/retry.py"):
+        assert "backoff_delay" in run("show", path, cwd=moved).out
+
+
 def test_a_linked_worktree_shares_the_index(indexed: Path, tmp_path: Path, run: Run) -> None:
     linked = tmp_path / "linked"
     subprocess.run(["git", "-C", str(indexed), "worktree", "add", "-q", "--detach", str(linked)], check=True)

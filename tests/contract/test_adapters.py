@@ -6,6 +6,7 @@ Those whose store lies on a server are of the session servers.
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from typing import Any
 
 import pytest
 
@@ -18,8 +19,8 @@ SHIPPED = sorted(
     for entry in entry_points(group="codequay.adapters")
     if entry.dist is not None and entry.dist.name == "codequay"
 )
-BUSY_S = 60.0
-"""Seconds for one trial where every core is busy with another."""
+OURS: Any = {"timeout": 60.0, "strict": True}
+"""Every core is busy with another trial; and no shipped adapter breaks a clause because it is new."""
 SERVERS = ("postgres", "redis", "zoekt")
 FAST = [level for level in Level if level is not Level.DURABILITY]
 
@@ -27,11 +28,11 @@ for _component in SHIPPED:
     _name = "".join(part.capitalize() for part in _component.split("."))
     _adapter = _component.partition(".")[2]
     if _adapter in SERVERS:
-        _server = pytest.mark.usefixtures(f"{_adapter}_server")(contract_tests(_component, timeout=BUSY_S))
+        _server = pytest.mark.usefixtures(f"{_adapter}_server")(contract_tests(_component, **OURS))
         globals()[f"Test{_name}Server"] = pytest.mark.servers(_server)
         continue
-    globals()[f"Test{_name}"] = contract_tests(_component, levels=FAST, timeout=BUSY_S)
-    _lasting = contract_tests(_component, levels=[Level.DURABILITY], timeout=BUSY_S)
+    globals()[f"Test{_name}"] = contract_tests(_component, levels=FAST, **OURS)
+    _lasting = contract_tests(_component, levels=[Level.DURABILITY], **OURS)
     globals()[f"Test{_name}Durability"] = pytest.mark.durability(_lasting)
 
 

@@ -25,6 +25,7 @@ def test_the_certificate_of_a_shipped_adapter_is_current(component: str) -> None
     found = json.loads((folder / certificates.FOLDER / f"{component}.json").read_text(encoding="utf-8"))
     check("certificate", found)
     assert bool(found["server"]) == server
+    assert "advisory" not in found["clauses"].values()
 
 
 def test_no_certificate_is_left_of_an_adapter_that_is_gone() -> None:

@@ -178,6 +178,35 @@ def test_a_cache_of_narrow_limits_is_not_accused() -> None:
     assert accusations(Subject("cache", "narrow", None, Narrow)) == []
 
 
+class Older(Harness):
+    """A cache that was written for contract 1.1, before ``exists``."""
+
+    port = "cache"
+    adapter = "older"
+    capabilities = CacheCapabilities(atomic_batch=True)
+
+    async def open(self) -> Any:
+        await self.context()
+        return WithoutExists(MemoryCache(self.clock))
+
+
+class WithoutExists:
+    """What is given, and its sync face, but for that operation."""
+
+    def __init__(self, whole: Any) -> None:
+        self._whole = whole
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "exists":
+            raise AttributeError(name)
+        found = getattr(self._whole, name)
+        return WithoutExists(found) if name == "sync" else found
+
+
+def test_a_cache_that_is_older_than_an_operation_is_not_accused() -> None:
+    assert accusations(Subject("cache", "older", None, Older)) == []
+
+
 def test_an_index_that_somebody_else_fills_is_not_blamed_for_its_refusals() -> None:
     class FilledElsewhere(Harness):
         capabilities = LexicalCapabilities(max_batch=1000, writable=False)

@@ -1,5 +1,5 @@
 """The fixtures of the command line's tests serve here too."""
 
-from tests.cli.conftest import home, run
+from tests.cli.conftest import commands, fresh, home, run
 
-__all__ = ["home", "run"]
+__all__ = ["commands", "fresh", "home", "run"]

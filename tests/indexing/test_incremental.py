@@ -5,40 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from codequay.indexing import manifest
-from codequay.indexing.blob import blob_id_of
 from codequay.indexing.changes import MANY_RENEWED
 from codequay.indexing.manifest import FINE_TICK_NS
-from codequay.ports.errors import Conflict, InvalidArgument, NotFound, NotIndexed
+from codequay.ports.errors import InvalidArgument, NotIndexed
 from tests.adapters.git.repos import commit, git, init
 from tests.contexts import run
+from tests.indexing.runs import both, generations, rebuilt
 from tests.indexing.trees import tree
-from tests.indexing.world import Options, World, world
-
-REAL = {"chunks": "sqlite", "metadata": "sqlite", "lexical": "tantivy"}
-MEMORY: dict[str, str] = {}
-STORES = [MEMORY, REAL]
-both = pytest.mark.parametrize("stores", STORES, ids=["memory", "real"])
-
-
-async def rebuilt(
-    root: Path, data: Path, stores: Mapping[str, str] = MEMORY, options: Options | None = None
-) -> dict[str, Any]:
-    """What a first run over the tree gives."""
-    async with world(root, data, **stores) as w:
-        await w.index(options)
-        return await w.content()
-
-
-async def generations(w: World) -> list[list[int]]:
-    return [[one.generation for one in await store.generations("r")] for store in (w.chunks, w.lexical)]
+from tests.indexing.world import Options, world
 
 
 @both
@@ -303,110 +281,6 @@ def test_a_linked_work_tree_reads_its_files_and_stages_what_differs(tmp_path: Pa
     run(check())
 
 
-def _damaged(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        Path.unlink,
-        _damaged,
-        lambda file: file.write_bytes(file.read_bytes()[:200]),
-        lambda file: file.write_bytes(b""),
-        lambda file: file.write_bytes(b"nonsense"),
-    ],
-    ids=["missing", "damaged", "half", "empty", "nonsense"],
-)
-def test_without_its_manifest_a_run_is_slower_and_right(tmp_path: Path, spoil: Callable[[Path], Any]) -> None:
-    root = tree(tmp_path / "t", a="alpha", b="beta", c=b"\0", d="delta")
-
-    async def check() -> None:
-        async with world(root, tmp_path / "data", **REAL) as w:
-            await w.index()
-            (file,) = manifest.files(w.data)
-            spoil(file)
-            tree(root, a="omega")
-            (root / "d").unlink()
-            changes = await w.compare()
-            assert (changes.exact, changes.changed) == (False, ("a", "b", "c"))
-            with pytest.raises(NotIndexed, match="made from"):
-                await w.index(changes=changes, fill_cold=False)
-            report = await w.index()
-            assert report.blobs == {"chunks": 1, "lexical": 1}
-            assert await w.content() == await rebuilt(root, tmp_path / "again", REAL)
-            assert (await w.compare()).exact
-
-    run(check())
-
-
-def test_a_manifest_of_another_generation_only_saves_reading(tmp_path: Path) -> None:
-    root = tree(tmp_path / "t", a="alpha", b="beta")
-
-    async def check() -> None:
-        async with world(root, tmp_path / "data") as w:
-            await w.index()
-            (file,) = manifest.files(w.data)
-            kept = file.read_bytes()
-            tree(root, a="omega")
-            await w.index()
-            file.write_bytes(kept)
-            assert not (await w.compare()).exact
-            tree(root, b="psi")
-            await w.index()
-            assert await w.content() == await rebuilt(root, tmp_path / "again")
-
-    run(check())
-
-
-@both
-def test_a_new_metadata_store_counts_anew_and_believes_no_manifest(tmp_path: Path, stores: dict[str, str]) -> None:
-    root = tree(tmp_path / "t", a="alpha", b="beta")
-
-    async def check() -> None:
-        async with world(root, tmp_path / "one", **stores) as w, world(root, tmp_path / "two", **stores) as other:
-            await other.index()
-            tree(root, a="omega")
-            await w.index()
-            w.metadata = other.metadata
-            assert not (await w.compare()).exact
-            await w.index()
-            assert await w.content() == await rebuilt(root, tmp_path / "again", stores)
-
-    run(check())
-
-
-def test_a_crash_between_flip_and_manifest_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = tree(tmp_path / "t", a="alpha", b="beta")
-
-    async def check() -> None:
-        async with world(root, tmp_path / "data") as w:
-            await w.index()
-            tree(root, a="omega")
-            with monkeypatch.context() as patch:
-                patch.setattr(manifest, "install", lambda *_: None)
-                await w.index()
-            changes = await w.compare()
-            assert (changes.exact, len(changes)) == (True, 0)
-
-    run(check())
-
-
-def test_a_manifest_that_cannot_be_written_is_noted(tmp_path: Path) -> None:
-    root = tree(tmp_path / "t", a="alpha")
-
-    async def check() -> None:
-        async with world(root, tmp_path / "data") as w:
-            tree(w.data, manifests="in the way")
-            report = await w.index()
-            assert "the manifest could not be written" in report.notes[0]
-            assert await w.paths() == ["a"]
-
-    run(check())
-
-
 @both
 def test_other_options_index_every_file_again(tmp_path: Path, stores: dict[str, str]) -> None:
     root = tree(tmp_path / "t", **{"a.py": "def f():\n    pass\n\n\n" * 90, "b.py": "x = 1\n" * 300})
@@ -446,22 +320,6 @@ def test_a_refresh_makes_no_first_index_and_fills_no_cold_store(tmp_path: Path) 
     run(check())
 
 
-def test_changes_that_another_run_has_overtaken_are_looked_up_again(tmp_path: Path) -> None:
-    root = tree(tmp_path / "t", a="alpha", b="beta")
-
-    async def check() -> None:
-        async with world(root, tmp_path / "data") as w:
-            await w.index()
-            tree(root, a="omega")
-            old = await w.compare()
-            tree(root, b="psi")
-            await w.index()
-            await w.index(changes=old, fill_cold=False)
-            assert await w.content() == await rebuilt(root, tmp_path / "again")
-
-    run(check())
-
-
 def test_named_generations_are_kept_and_others_go(tmp_path: Path) -> None:
     root = tree(init(tmp_path / "t"), a="0")
     old = commit(root)
@@ -475,142 +333,6 @@ def test_named_generations_are_kept_and_others_go(tmp_path: Path) -> None:
             assert await generations(w) == [[1, 4, 5, 6], [1, 4, 5, 6]]
             assert [one.generation for one in await w.metadata.history("r")] == [1, 4, 5, 6]
             assert await w.paths("rev:old") == ["a"]
-
-    run(check())
-
-
-def test_a_tree_that_vanishes_while_it_is_read_publishes_nothing(tmp_path: Path) -> None:
-    root = tree(tmp_path / "t", a="alpha", b="beta", c="gamma")
-
-    async def check() -> None:
-        async with world(root, tmp_path / "data") as w:
-            await w.index()
-            tree(root, a="1", b="2", c="3")
-            with pytest.raises(NotFound):
-                await w.index(Options(batch_bytes=1), progress=lambda _: shutil.rmtree(root, ignore_errors=True))
-            assert await w.paths() == ["a", "b", "c"]
-            assert [one.generation for one in await w.metadata.published(["r"])] == [1]
-
-    run(check())
-
-
-@both
-def test_a_failed_run_gives_up_what_it_has_staged(tmp_path: Path, stores: dict[str, str]) -> None:
-    root = tree(tmp_path / "t", a="alpha", b="beta")
-
-    def fail(_: object) -> None:
-        raise RuntimeError("stop")
-
-    async def check() -> None:
-        async with world(root, tmp_path / "data", **stores) as w:
-            await w.index()
-            tree(root, a="omega")
-            with pytest.raises(RuntimeError, match="stop"):
-                await w.index(progress=fail)
-            assert await generations(w) == [[1], [1]]
-            before = await w.content()
-            assert [file.blob_id for file in before["placements"]] == [blob_id_of(b"alpha"), blob_id_of(b"beta")]
-            async with world(root, tmp_path / "data", **stores) as other:
-                other.lock = w.lock
-                await (w if not stores else other).index()
-            assert await w.content() == await rebuilt(root, tmp_path / "again", stores)
-
-    run(check())
-
-
-def test_a_run_that_another_one_overtakes_changes_nothing_and_says_what_to_do(tmp_path: Path) -> None:
-    root = tree(tmp_path / "t", a="alpha")
-
-    async def check() -> None:
-        async with world(root, tmp_path / "data", **REAL) as w:
-            await w.index()
-            tree(root, a="omega")
-            publish = w.metadata.publish
-
-            async def overtaken(publication: Any) -> Any:
-                await w.metadata.open_generation("r", base=1)
-                return await publish(publication)
-
-            w.metadata.publish = overtaken
-            with pytest.raises(Conflict) as refused:
-                await w.index()
-            assert "run it again" in refused.value.remedy
-            w.metadata.publish = publish
-            assert [one.generation for one in await w.metadata.history("r")] == [1]
-            await w.index()
-            assert await w.content() == await rebuilt(root, tmp_path / "again", REAL)
-
-    run(check())
-
-
-def test_a_folder_that_vanishes_is_gone_from_the_index(tmp_path: Path) -> None:
-    root = tree(tmp_path / "t", a="alpha", d__b="beta", d__c="gamma")
-
-    async def check() -> None:
-        async with world(root, tmp_path / "data") as w:
-            report = await w.index(
-                Options(batch_bytes=1), progress=lambda _: shutil.rmtree(root / "d", ignore_errors=True)
-            )
-            assert report.skipped["vanished"] >= 1
-            await w.index()
-            assert await w.content() == await rebuilt(root, tmp_path / "again")
-
-    run(check())
-
-
-def test_what_could_not_be_read_is_tried_again_and_published_once(tmp_path: Path) -> None:
-    root = tree(tmp_path / "t", a="alpha")
-    (root / "d").mkdir()
-    (root / "d" / "b").write_text("beta")
-
-    async def check() -> None:
-        async with world(root, tmp_path / "data") as w:
-            seen = w.source.read
-
-            async def unreadable(*args: Any, **more: Any) -> Any:
-                async for blob in seen(*args, **more):
-                    yield blob if blob.path != "d/b" else blob._replace(data=None, reason="unreadable")
-
-            w.source.read = unreadable
-            first = await w.index()
-            assert first.skipped == {"unreadable": 1}
-            assert len(await w.compare()) == 0
-            assert (await w.index()).generation == first.generation
-            w.source.read = seen
-            assert (await w.compare()).changed == ("d/b",)
-            await w.index()
-            assert await w.paths() == ["a", "d/b"]
-
-    run(check())
-
-
-def test_a_file_that_changes_after_it_was_listed_is_read_again(tmp_path: Path) -> None:
-    root = tree(tmp_path / "t", a="alpha", b="beta", c="gamma")
-
-    async def check() -> None:
-        async with world(root, tmp_path / "data") as w:
-
-            def write(_: object) -> None:
-                tree(root, c="delta")
-
-            await w.index(Options(batch_bytes=1), progress=write)
-            await w.index()
-            assert await w.content() == await rebuilt(root, tmp_path / "again")
-
-    run(check())
-
-
-def test_edits_right_after_a_run_are_seen(tmp_path: Path) -> None:
-    root = tree(tmp_path / "t", a="0000")
-
-    async def check() -> None:
-        async with world(root, tmp_path / "data") as w:
-            await w.index()
-            for turn in range(1, 40):
-                (root / "a").write_text(f"{turn:04}")
-                assert (await w.compare()).changed == ("a",)
-                await w.index(changes=await w.compare(), fill_cold=False)
-                assert len(await w.compare()) == 0
 
     run(check())
 

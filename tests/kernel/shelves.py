@@ -53,6 +53,9 @@ class Shelf:
     async def get_many(self, keys: Any) -> list[bytes | None]:
         return [self._get(key) for key in keys]
 
+    async def exists(self, key: str) -> bool:
+        return self._get(key) is not None
+
     async def set(self, key: str, value: bytes, *, ttl: float | None = None) -> None:
         self._get(key)
 

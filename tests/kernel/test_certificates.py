@@ -66,6 +66,24 @@ def test_a_certificate_speaks_of_the_adapter_until_its_folder_or_the_page_change
     assert state() == "other contract"
 
 
+def test_a_private_module_beside_the_adapter_belongs_to_what_was_certified(tmp_path: Path) -> None:
+    folder = tmp_path / "acme_shelves" / "shelf"
+    folder.mkdir(parents=True)
+    for package in (folder, folder.parent):
+        (package / "__init__.py").write_text("")
+
+    def digest() -> str:
+        certificates.adapter_hash.cache_clear()
+        return certificates.adapter_hash("acme_shelves.shelf")
+
+    with on_path(tmp_path):
+        was = digest()
+        (folder.parent / "other.py").write_text("SIZE = 1\n")
+        assert digest() == was
+        (folder.parent / "_schema.py").write_text("SIZE = 1\n")
+        assert digest() != was
+
+
 def test_what_python_and_the_kit_write_beside_an_adapter_changes_nothing(package: Path) -> None:
     certify(package)
     (package / "__pycache__").mkdir(exist_ok=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from codequay.kernel import default_registry, load_settings, make_plan, open_ports
+from codequay.ports.cache import ABSENT, NO_EXPIRY
 from codequay.ports.errors import (
     BrokenPlugin,
     Closed,
@@ -138,6 +139,68 @@ def test_an_adapter_that_does_not_fit_its_port_is_broken_and_closed_again(tmp_pa
             async with opened(tmp_path, spec("one")):
                 pass
         assert events == ["open", "close"]
+
+    run(story())
+
+
+class OfContract1Point1(Shelf):
+    """A cache from before ``exists``, with both faces: "a" has no end, "b" ends in 3 s, nothing else is there."""
+
+    exists = None  # type: ignore[assignment]
+
+    class Reads:
+        def get(self, key: str) -> bytes | None:
+            return b"v" if key in "ab" else None
+
+        def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+            return [self.get(key) for key in keys]
+
+        def ttl(self, key: str) -> float:
+            return {"a": NO_EXPIRY, "b": 3.0}.get(key, ABSENT)
+
+    sync = Reads()
+
+    async def ttl(self, key: str) -> float:
+        return self.sync.ttl(key)
+
+
+def test_an_operation_newer_than_the_adapter_is_answered_by_an_older_one(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with opened(tmp_path, OfContract1Point1(), "ports.cache.layers.retry=2") as ports:
+            assert [await ports.cache.exists(key) for key in "abc"] == [True, True, False]
+        async with opened(tmp_path, OfContract1Point1()) as ports:
+            sync = ports.sync("cache")
+            assert sync is not None
+            assert [await ports.cache.exists(key) for key in "abc"] == [True, True, False]
+            assert [sync.exists(key) for key in "abc"] == [True, True, False]
+            with pytest.raises(InvalidArgument):
+                await ports.cache.exists("")
+            with pytest.raises(InvalidArgument):
+                sync.exists("")
+
+    run(story())
+
+
+def test_a_method_that_only_has_the_name_of_a_newer_operation_is_not_called(tmp_path: Path) -> None:
+    class Namesake(OfContract1Point1):
+        async def exists(self) -> str:  # type: ignore[override]
+            return "the shelf is there"
+
+    async def story() -> None:
+        async with opened(tmp_path, Namesake()) as ports:
+            assert [await ports.cache.exists(key) for key in "abc"] == [True, True, False]
+
+    run(story())
+
+
+def test_what_stands_in_for_an_operation_must_be_there_itself(tmp_path: Path) -> None:
+    class NoTtl(OfContract1Point1):
+        ttl = None  # type: ignore[assignment]
+
+    async def story() -> None:
+        with pytest.raises(BrokenPlugin, match="it has no operation ttl"):
+            async with opened(tmp_path, NoTtl()):
+                pass
 
     run(story())
 

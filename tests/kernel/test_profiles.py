@@ -192,6 +192,18 @@ def test_an_index_that_somebody_else_fills_goes_with_every_metadata_store(tmp_pa
     assert (found.warnings, found.apart) == ((), "")
 
 
+def test_a_store_of_this_machine_beside_metadata_for_all_is_noted_and_no_warning(tmp_path: Path) -> None:
+    env = {"CODEQUAY_PROFILE": "server", **{k: v for k, v in ADDRESSES.items() if "ZOEKT" not in k}}
+    found = plan(tmp_path, env)
+    (note,) = found.of_machines
+    assert note.startswith("lexical.tantivy is this machine's, metadata.postgres is for all")
+    assert found.to_json()["notes"] == [note] and not found.warnings
+    external = {**ADDRESSES, "CODEQUAY_ADAPTERS__ZOEKT__MODE": "external"}
+    external.pop("CODEQUAY_ADAPTERS__ZOEKT__INDEX_DIR")
+    assert plan(tmp_path, {**env, **external}).of_machines == ()
+    assert plan(tmp_path).of_machines == ()
+
+
 def test_every_error_of_a_bad_mix_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(PlanError) as caught:
         plan(

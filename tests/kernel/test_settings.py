@@ -140,6 +140,17 @@ def test_options_of_adapters_stay_text(tmp_path: Path) -> None:
     assert settings.adapters == {"postgres": {"password": "12345"}}
 
 
+def test_a_table_was_said_where_one_of_its_values_was(tmp_path: Path) -> None:
+    settings = load(tmp_path, env={"CODEQUAY_ADAPTERS__REDS__URL": "x"})
+    assert settings.origin("adapters.reds") == "environment CODEQUAY_ADAPTERS__REDS__URL"
+
+
+def test_a_text_where_a_table_belongs_is_refused_also_beside_values_of_the_table(tmp_path: Path) -> None:
+    settings = load(tmp_path, env={"CODEQUAY_ADAPTERS__POSTGRES": "{", "CODEQUAY_ADAPTERS__POSTGRES__DSN": "x"})
+    (problem,) = settings.problems
+    assert problem.at == "adapters.postgres (environment CODEQUAY_ADAPTERS__POSTGRES)"
+
+
 HOSTILE = """
 plugins = ["evil"]
 [ports]

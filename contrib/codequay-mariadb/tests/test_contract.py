@@ -1,3 +1,3 @@
 from codequay.contract import contract_tests
 
-TestContract = contract_tests("chunks.mariadb")
+TestContract = contract_tests("chunks.mariadb", strict=True)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..ports.errors import PortError
 from ..ports.paths import os_path
 
 if TYPE_CHECKING:
+    from ..ports.chunks import Chunk, PlacedChunk
     from .freshness import Outlook, Tree
-    from .messages import Hit, ShowAnswer
+    from .messages import ShowAnswer
     from .openings import Openings
 
 
 KEPT_CHARS = 8_000_000
-"""Text of files that hits lie in, kept in a process that answers many questions: some hundreds of files."""
+"""Text of changed files that hits lie in, kept in a process that answers many questions: some hundreds of files."""
+FILE_CHARS = 250
+"""What a file counts without its text: some ten thousands are kept."""
 SETTLED_NS = 2_000_000_000
 """Two writes within one tick of a file system's clock (FAT: two seconds) leave the same numbers."""
 
@@ -27,13 +30,33 @@ _Numbers = tuple[int, int, int, int]
 """Size, mtime and ctime in nanoseconds, inode."""
 
 
+class Anchor(NamedTuple):
+    """Where a hit's text is now: so many lines further down. ``stale`` is None when nobody looked.
+
+    ``alone``: where other chunks of the file are now is not known.
+    """
+
+    stale: bool | None
+    by: int = 0
+    alone: bool = False
+
+
+_UNSEEN = Anchor(None)
+_STALE = Anchor(True)
+_THERE = Anchor(False)
+
+
 class _File:
-    """A file as it was when it had these numbers; ``text`` is None when it is gone or no text."""
+    """A file as it was when it had these numbers; ``blob_id`` is "" when it is gone or no text.
 
-    __slots__ = ("_lines", "numbers", "text")
+    A file of the bytes that were indexed holds every chunk where it was, so ``text`` is kept of others only.
+    """
 
-    def __init__(self, numbers: _Numbers | None, text: str | None) -> None:
+    __slots__ = ("_lines", "blob_id", "numbers", "text")
+
+    def __init__(self, numbers: _Numbers | None, blob_id: str, text: str | None) -> None:
         self.numbers = numbers
+        self.blob_id = blob_id
         self.text = text
         self._lines: dict[str, int | None] = {}
 
@@ -42,11 +65,18 @@ class _File:
         """Whether a later write must have left other numbers."""
         return self.numbers is not None and time.time_ns() - max(self.numbers[1:3]) > SETTLED_NS
 
-    def line_of(self, chunk_id: str, part: str, *, near: int) -> int | None:
+    @property
+    def chars(self) -> int:
+        """What it counts among those kept."""
+        return FILE_CHARS + len(self.text or "")
+
+    def line_of(self, chunk: Chunk) -> int | None:
         """Where a chunk begins in it."""
-        if chunk_id not in self._lines:
-            self._lines[chunk_id] = None if self.text is None else line_of(self.text, part, near=near)
-        return self._lines[chunk_id]
+        if chunk.blob_id == self.blob_id:
+            return chunk.start_line
+        if chunk.id not in self._lines:
+            self._lines[chunk.id] = None if self.text is None else line_of(self.text, chunk.text, near=chunk.start_line)
+        return self._lines[chunk.id]
 
 
 class Anchors:
@@ -55,23 +85,26 @@ class Anchors:
     def __init__(self, openings: Openings, *, max_bytes: int) -> None:
         self._openings = openings
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[str, _File] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], _File] = OrderedDict()
         self._held = 0
 
-    async def hits(self, outlook: Outlook, hits: Sequence[Hit]) -> tuple[Hit, ...]:
-        """The hits as the files are now."""
-        doubtful: defaultdict[str, set[str]] = defaultdict(set)
+    async def of(self, outlook: Outlook, hits: Sequence[PlacedChunk]) -> list[Anchor]:
+        """Of each hit, as the files are now."""
+        trees = outlook.trees
+        doubtful: defaultdict[str, dict[str, str]] = defaultdict(dict)
         for hit in hits:
-            tree = outlook.trees.get(hit.repo)
+            tree = trees.get(hit.repo_id)
             if tree is not None and tree.in_doubt(hit.path):
-                doubtful[hit.repo].add(hit.path)
-        files = {repo_id: await self._files(outlook.trees[repo_id], paths) for repo_id, paths in doubtful.items()}
-        return tuple(
-            _moved(hit, files[hit.repo][hit.path], outlook.trees[hit.repo])
-            if hit.path in doubtful.get(hit.repo, ())
-            else replace(hit, stale=None if hit.repo not in outlook.trees else False)
+                doubtful[hit.repo_id][hit.path] = hit.chunk.blob_id
+        files = {repo_id: await self._files(trees[repo_id], blobs) for repo_id, blobs in doubtful.items()}
+        return [
+            _anchor(hit.chunk, files[hit.repo_id][hit.path], trees[hit.repo_id])
+            if hit.path in doubtful.get(hit.repo_id, ())
+            else _THERE
+            if hit.repo_id in trees
+            else _UNSEEN
             for hit in hits
-        )
+        ]
 
     async def shown(self, outlook: Outlook, answer: ShowAnswer, line: int | None) -> ShowAnswer:
         """What is shown, with whether the file still reads so; a chunk is moved if it still holds the line asked."""
@@ -80,7 +113,7 @@ class Anchors:
             return answer
         if not tree.in_doubt(answer.path):
             return replace(answer, stale=False)
-        text = (await self._files(tree, {answer.path}))[answer.path].text
+        text = (await self._files(tree, {answer.path: ""}))[answer.path].text
         if text is None or line is None:
             return replace(answer, stale=text != answer.text)
         start = line_of(text, answer.text, near=answer.start_line)
@@ -88,36 +121,44 @@ class Anchors:
             return replace(answer, stale=True)
         return replace(answer, stale=False, start_line=start, end_line=start + answer.end_line - answer.start_line)
 
-    async def _files(self, tree: Tree, paths: Set[str]) -> dict[str, _File]:
-        """The files as they are now."""
-        numbers = {path: None if tree.commit else _numbers(tree.root, path) for path in paths}
-        found = {path: known for path in paths if (known := self._recall(tree.root, path, numbers[path])) is not None}
-        unread = sorted(paths - found.keys())
+    async def _files(self, tree: Tree, blobs: Mapping[str, str]) -> dict[str, _File]:
+        """The files as they are now, with their texts unless they are the blobs."""
+        found: dict[str, _File] = {}
+        unread: dict[str, _Numbers | None] = {}
+        for path, blob_id in blobs.items():
+            numbers = None if tree.commit else _numbers(tree.root, path)
+            known = self._recall(tree.root, path, numbers)
+            if known is not None and (known.text is not None or known.blob_id == blob_id):
+                found[path] = known
+            else:
+                unread[path] = numbers
         if unread:
-            texts = await self._texts(tree, unread)
-            for path in unread:
-                found[path] = _File(numbers[path], texts.get(path))
+            contents = await self._contents(tree, sorted(unread))
+            for path, numbers in unread.items():
+                blob_id, text = contents.get(path, ("", None))
+                found[path] = _File(numbers, blob_id, None if blob_id == blobs[path] else text)
                 self._keep(tree.root, path, found[path])
         return found
 
-    async def _texts(self, tree: Tree, paths: Sequence[str]) -> dict[str, str]:
-        """The texts of those files that can be read and are text."""
+    async def _contents(self, tree: Tree, paths: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Blob id and text of those files that can be read and are text."""
+        from ..indexing.blob import blob_id_of
         from ..indexing.decode import decode
 
-        texts: dict[str, str] = {}
+        contents: dict[str, tuple[str, str]] = {}
         try:
             source = await self._openings.source(tree.repo, tree.root)
             async for blob in source.read(tree.root, paths, revision=tree.commit, max_bytes=self._max_bytes):
                 data = None if blob.data is None else decode(blob.data).data
-                if data is not None:
-                    texts[blob.path] = data.decode()
+                if blob.data is not None and data is not None:
+                    contents[blob.path] = blob_id_of(blob.data), data.decode()
         except (PortError, OSError):
             pass
-        return texts
+        return contents
 
     def _recall(self, root: str, path: str, numbers: _Numbers | None) -> _File | None:
         """What was read while the file had these numbers."""
-        key = f"{root}\0{path}"
+        key = (root, path)
         known = self._kept.get(key)
         if known is None or known.numbers != numbers:
             return None
@@ -126,16 +167,16 @@ class Anchors:
 
     def _keep(self, root: str, path: str, file: _File) -> None:
         """Remember a file, and forget the longest unused ones beyond ``KEPT_CHARS``."""
-        key = f"{root}\0{path}"
+        key = (root, path)
         old = self._kept.pop(key, None)
-        self._held -= len(old.text or "") if old else 0
-        if file.text is None or not file.settled:
+        self._held -= old.chars if old else 0
+        if not file.blob_id or not file.settled:
             return
         self._kept[key] = file
-        self._held += len(file.text)
+        self._held += file.chars
         while self._held > KEPT_CHARS:
             _, gone = self._kept.popitem(last=False)
-            self._held -= len(gone.text or "")
+            self._held -= gone.chars
 
 
 def _numbers(root: str, path: str) -> _Numbers | None:
@@ -164,18 +205,9 @@ def line_of(text: str, part: str, *, near: int) -> int | None:
     return None if best is None else best[2]
 
 
-def _moved(hit: Hit, file: _File, tree: Tree) -> Hit:
-    start = file.line_of(hit.id, hit.text, near=hit.start_line)
+def _anchor(chunk: Chunk, file: _File, tree: Tree) -> Anchor:
+    start = file.line_of(chunk)
     if start is None:
-        return replace(hit, stale=True)
-    by = start - hit.start_line
-    if not by and tree.changed is None:
-        return replace(hit, stale=False)
-    return replace(
-        hit,
-        stale=False,
-        start_line=start,
-        end_line=hit.end_line + by,
-        line=hit.line + by if hit.line else 0,
-        also=(),  # where the others lie now nobody has looked
-    )
+        return _STALE
+    by = start - chunk.start_line
+    return Anchor(False, by, alone=True) if by or tree.changed is not None else _THERE

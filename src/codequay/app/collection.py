@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
-from ..indexing import garbage, manifest
+from ..indexing import filled, garbage, manifest
 from ..indexing.compaction import compact, compaction_due
 from ..indexing.lease import repository_lease
 from ..ports.chunks import SupportsReclaim
@@ -105,6 +105,7 @@ async def _leftovers(ports: Ports, data: Path, *, dry_run: bool) -> tuple[str, .
         found = manifest.read(file)
         if found is None or found.line != line or (found.repo_id, found.snapshot) not in named:
             left.append(file)
+    left += filled.strangers(ports.data, {repo_id for repo_id, _ in named})
     if not dry_run:
         for file in left:
             file.unlink(missing_ok=True)

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from ..indexing import garbage, manifest
 from ..indexing.compaction import DEAD, compaction_due
 from ..indexing.roots import new_data
-from ..indexing.version import CHUNKER
 from ..ports.diagnose import Finding, Level
 from ..ports.errors import Code, PortError
 from ..ports.generations import ScopeEntry
-from ..retrieval.scope import StoresInUse, cold
+from ..retrieval.scope import cold, elsewhere, strangers
+from ..retrieval.steps import await_steps
 from . import disks, migrations, runlog
 from .elsewhere import REMEDY, difference, is_ours
+from .openings import stores_in_use
 from .reports import DoctorAnswer, Verdict
 from .status import tree_changes, tree_root
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ..kernel.settings import Settings
     from ..ports.metadata import Published, Repo
     from ..ports.source import SourceRepo
+    from ..retrieval.scope import StoresInUse
     from .openings import Openings
 
 LOW_BYTES = 64_000_000
@@ -170,6 +172,8 @@ class _Look:
         plan = self._openings.plan()
         for warning in plan.warnings:
             self._warn("plan", warning, "codequay plan shows what is configured")
+        for note in plan.of_machines:
+            self._ok("plan", note)
         for port, planned in plan.ports.items():
             if port in ("chunks", "lexical") and port not in self._settings.index.enable:
                 continue
@@ -212,6 +216,8 @@ class _Look:
             shown[one.repo_id].append(one)
         if not any(shown.values()):
             self._missing("index", "nothing is published")
+        unheld = await self._unheld(opened, repos, [one for every in shown.values() for one in every], data)
+        repos = [repo for repo in repos if repo.repo_id not in unheld]
         for repo in repos:
             if len(repos) > 1:
                 self._root(repo)
@@ -228,6 +234,27 @@ class _Look:
         if {"chunks", "lexical"} <= opened.keys() and await compaction_due(_Apart(opened)):
             self._warn("lexical", f"more than {DEAD:.0%} of its documents are dead", "codequay gc")
 
+    async def _unheld(
+        self, opened: dict[str, Ports], repos: Sequence[Repo], shown: Sequence[Published], data: Path
+    ) -> frozenset[str]:
+        """The repositories that only other machines or index folders have indexed: they have doctors of their own."""
+        in_use = await self._in_use(opened)
+        faces = {port: opened[port].get(port) for port in in_use.adapters}
+        found = await await_steps(strangers(shown, repos, str(data.parent), in_use), faces, opened["metadata"].run_sync)
+        if found:
+            self._ok("index", f"only another machine or index folder has indexed {', '.join(sorted(found))}")
+        return found
+
+    async def _in_use(self, opened: dict[str, Ports]) -> StoresInUse:
+        """The stores that could be opened and that we fill."""
+        ours: dict[str, Ports] = {
+            port: opened[port] for port in ("chunks", "lexical") if port in opened and is_ours(opened[port], port)
+        }
+        in_use = stores_in_use(ours, opened["metadata"])
+        for port in ours:
+            in_use.identities[port] = await opened[port].get(port).identity()
+        return in_use
+
     def _root(self, repo: Repo) -> None:
         if not os.path.isdir(repo.root):
             gone = f"{repo.root} is gone: {repo.repo_id} cannot be kept current"
@@ -236,21 +263,16 @@ class _Look:
     async def _snapshot(self, opened: dict[str, Ports], one: Published) -> None:
         """Whether every store holds what is published under a name, and all hold the same."""
         name = f"{one.repo_id} ({one.snapshot})"
-        in_use = StoresInUse(
-            {
-                port: opened[port].adapter_name(port)
-                for port in ("chunks", "lexical")
-                if port in opened and is_ours(opened[port], port)
-            },
-            CHUNKER,
-        )
+        in_use = await self._in_use(opened)
         scope = (ScopeEntry(one.repo_id, one.generation),)
         holding = []
         for port in in_use.adapters:
             store: Any = opened[port].get(port)
             component = f"{port}.{in_use.adapters[port]}"
-            if cold(one, port, in_use, await store.identity()):
-                self._missing(component, f"cold: it does not hold {name}")
+            if cold(one, port, in_use):
+                theirs = elsewhere(one, port, in_use)
+                whose = ", which another machine or index folder has published" if theirs else ""
+                self._missing(component, f"cold: it does not hold {name}{whose}")
                 continue
             states = await store.generations(one.repo_id)
             if not any(state.generation == one.generation and state.sealed for state in states):

@@ -155,11 +155,11 @@ class Freshness:
         :raises NotIndexed: ``cold``, when one never held it, or no longer, or too much has changed since
         :raises LockBusy: another process indexes for longer than somebody waits
         """
-        from ..retrieval.scope import StoresInUse, resolve
+        from ..retrieval.scope import in_view
 
         if self._readonly or rev is not None or not cold.component:
             raise cold
-        view = await self._openings.run(where.ports, resolve(where.place, StoresInUse({}, "")))
+        view = await self._openings.run(where.ports, in_view(where.place, self._openings.stores(where.ports)))
         try:
             for one in seen_in(view, where):
                 async with self._turns[where.data]:
@@ -302,16 +302,17 @@ def unlooked(view: View, where: Where, rev: str | None) -> Outlook:
 
 def seen_in(view: View, where: Where) -> list[Seen]:
     """What is in view, with the tops of the trees on disk."""
+    from ..retrieval.scope import tops
+
     seen = []
+    roots = tops(view.repos.values(), where.place)
     for published in view.published:
         repo = view.repos.get(published.repo_id)
         if repo is None:  # purged since
             continue
-        root = repo.root
-        if where.worktree and root == where.main:
+        root = roots[published.repo_id]
+        if where.worktree and repo.root == where.main:
             root = where.worktree
-        elif len(view.repos) == 1 and not os.path.isdir(root):  # the checkout was moved together with its index
-            root = where.place.index_root
         seen.append(Seen(published, repo, root))
     return seen
 

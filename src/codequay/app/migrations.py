@@ -9,6 +9,7 @@ from ..ports.errors import NotIndexed
 
 if TYPE_CHECKING:
     from ..ports.migrations import Migratable, Migration
+    from ..ports.spec import Reach
     from .openings import Openings
 
 
@@ -29,6 +30,7 @@ class StoreMigrations:
 
     store: str
     adapter: str
+    reach: Reach
     ports: tuple[str, ...]
     version: int
     migrations: tuple[Migration, ...]
@@ -60,7 +62,8 @@ async def examine(openings: Openings, request: MigrationsRequest) -> MigrationsA
 
     data = await openings.folder(request.path)
     remote = not data.is_dir()
-    plan, sharing = migrations_plan(openings.plan(), remote=remote)
+    whole = openings.plan()
+    plan, sharing = migrations_plan(whole, remote=remote)
     if not plan.ports:
         raise NotIndexed(f"{request.path} has no index", remedy=f"codequay index {request.path}")
     stores: list[StoreMigrations] = []
@@ -71,8 +74,9 @@ async def examine(openings: Openings, request: MigrationsRequest) -> MigrationsA
             if request.apply:
                 applied += await store.migrate()
             steps = await store.migrations()
-            if steps:
+            spec = whole.ports[port].spec
+            if steps and spec is not None:
                 version = max((step.version for step in steps if step.applied), default=0)
-                adapter = ports.adapter_name(port)
-                stores.append(StoreMigrations(steps[0].store, adapter, together, version, tuple(steps)))
+                reach = spec.capabilities.reach
+                stores.append(StoreMigrations(steps[0].store, spec.name, reach, together, version, tuple(steps)))
     return MigrationsAnswer(str(data), tuple(stores), tuple(applied))

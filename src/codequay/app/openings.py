@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -221,26 +223,43 @@ class Openings:
     def stores(self, ports: Ports) -> StoresInUse:
         known = self._in_use.get(ports)
         if known is None:
-            from ..indexing.version import CHUNKER
-            from ..retrieval.scope import StoresInUse
-
             enabled = [port for port in ("chunks", "lexical") if port in self._app.settings.index.enable]
             ours = [port for port in enabled if getattr(ports.capabilities(port), "writable", True)]
-            known = StoresInUse({port: ports.adapter_name(port) for port in ours}, CHUNKER)
+            known = stores_in_use(dict.fromkeys(ours, ports), ports)
             self._in_use[ports] = known
         return known
 
 
+def stores_in_use(stores: Mapping[str, Ports], metadata: Ports) -> StoresInUse:
+    """What a reader knows of the stores that we fill.
+
+    :param stores: where each is open, by port
+    :param metadata: where the metadata store is open
+    """
+    from ..indexing import filled
+    from ..indexing.version import CHUNKER
+    from ..retrieval.scope import StoresInUse
+
+    reach = {port: ports.capabilities(port).reach for port, ports in {**stores, "metadata": metadata}.items()}
+    apart = frozenset(port for port in stores if reach["metadata"] == "network" != reach[port])
+    known = StoresInUse({port: ports.adapter_name(port) for port, ports in stores.items()}, CHUNKER, apart=apart)
+    return replace(known, later=partial(filled.records, metadata.data)) if apart else known
+
+
 def in_linked_worktree(path: str) -> bool:
     """Whether the nearest ``.git`` at or above a resolved path is the file that git puts into a linked worktree."""
-    at = path if os.path.isdir(path) else os.path.dirname(path)
+    at = path
     while True:
         git = os.path.join(at, ".git")
-        if os.path.isfile(git):
+        try:
+            mode = os.stat(git).st_mode
+        except OSError:
+            mode = 0
+        if stat.S_ISREG(mode):
             with open(git, errors="replace") as file:
                 return "/worktrees/" in file.read(4096)
         above = os.path.dirname(at)
-        if above == at or os.path.isdir(git):
+        if above == at or stat.S_ISDIR(mode):
             return False
         at = above
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..indexing.roots import new_data, repo_id
 from ..ports.errors import FailedPrecondition, InvalidArgument, NotIndexed, PortError
-from .anchoring import Anchors
+from .anchoring import Anchor, Anchors
 from .elsewhere import covered
 from .freshness import Freshness, Outlook, unlooked
 from .messages import (
@@ -132,8 +132,11 @@ class Quay(Upkeep):
         view, result = await self._openings.run(ports, self._search_steps(ports, where.place, request, asked))
         if not look:
             outlook = unlooked(view, where, request.rev)
-        hits = await self._anchors.hits(outlook, [_hit(found) for found in result.hits])
+        anchors = await self._anchors.of(outlook, [found.placed for found in result.hits])
+        hits = tuple(map(_hit, result.hits, anchors))
         notes = [*asked.notes, *outlook.notes]
+        if view.unheld:
+            notes.append(f"not searched, as only another machine or index folder has them: {', '.join(view.unheld)}")
         if not view.published:
             notes.append("no indexed repository fits repo:")
         elif not (asked.terms or asked.conditions or asked.where):
@@ -329,20 +332,21 @@ def _on_disk(path: str) -> str:
     return os.path.realpath(path) if os.path.exists(path) else ""
 
 
-def _hit(found: Found) -> Hit:
-    chunk = found.placed.chunk
+def _hit(found: Found, anchor: Anchor) -> Hit:
+    chunk, by = found.placed.chunk, anchor.by
     return Hit(
         id=chunk.id,
         repo=found.placed.repo_id,
         path=found.placed.path,
-        start_line=chunk.start_line,
-        end_line=chunk.end_line,
+        start_line=chunk.start_line + by,
+        end_line=chunk.end_line + by,
         score=round(found.score, 4),
         symbol=found.symbol,
         kind=chunk.kind,
         language=chunk.language,
         text=chunk.text,
         signals=found.signals,
-        line=found.line,
-        also=found.also,
+        line=found.line + by if found.line else 0,
+        stale=anchor.stale,
+        also=() if anchor.alone else found.also,
     )

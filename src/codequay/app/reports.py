@@ -219,17 +219,21 @@ class RepoStatus:
     """Files that differ now from what was indexed; None when the tree cannot be compared."""
     moved_to: str = ""
     """The commit that the snapshot's revision names now, when it is another one."""
+    elsewhere: tuple[str, ...] = ()
+    """Those of ``cold`` whose store on another machine, or in another index folder, holds the generation."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusAnswer:
-    """``file`` is set when a file was asked for; ``files`` are those that were to be listed."""
+    """``file`` is set when one was asked for; ``files`` are those that were to be listed; ``unheld`` are repositories
+    of the same metadata that only other machines or index folders have indexed."""
 
     data: str
     repos: tuple[RepoStatus, ...]
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     file: FileReport | None = None
     files: tuple[FileReport, ...] = ()
+    unheld: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from ..ports.errors import NotFound, NotIndexed, PortError
 from ..ports.generations import ScopeEntry
 from ..ports.metadata import WORKTREE, Published, Repo, SkippedFile
 from ..ports.paths import stored_path
-from ..retrieval.scope import cold, is_inside
+from ..retrieval.scope import cold, elsewhere, is_inside, strangers
 from .elsewhere import is_ours
 from .openings import READ_PORTS, REVISION
 from .reports import FileReport, FileState, RepoStatus, StatusAnswer, StatusRequest
@@ -48,8 +48,12 @@ async def report(settings: Settings, openings: Openings, request: StatusRequest)
     shown = [one for one in await ports.metadata.snapshots() if one.repo_id in repos]
     line = (await ports.metadata.identity()).store_id
     in_use = openings.stores(ports)
-    identities = {port: await ports.get(port).identity() for port in in_use.adapters}
-    elsewhere = {port: ports.adapter_name(port) for port in ("lexical",) if not is_ours(ports, port)}
+    for port in in_use.adapters:
+        in_use.identities[port] = await ports.get(port).identity()
+    unheld = await openings.run(ports, strangers(shown, tuple(repos.values()), str(where.data.parent), in_use))
+    repos = {repo_id: repo for repo_id, repo in repos.items() if repo_id not in unheld}
+    shown = [one for one in shown if one.repo_id in repos]
+    external = {port: ports.adapter_name(port) for port in ("lexical",) if not is_ours(ports, port)}
     answers: list[RepoStatus] = []
     listed: list[FileReport] = []
     asked: FileReport | None = None
@@ -69,8 +73,9 @@ async def report(settings: Settings, openings: Openings, request: StatusRequest)
                 bytes=one.bytes,
                 skipped=one.skipped,
                 published_at=one.published_at,
-                stores={record.port: record.adapter for record in one.stores} | elsewhere,
-                cold=tuple(port for port, known in identities.items() if cold(one, port, in_use, known)),
+                stores={record.port: record.adapter for record in one.stores} | external,
+                cold=(lacking := tuple(port for port in in_use.adapters if cold(one, port, in_use))),
+                elsewhere=tuple(port for port in lacking if elsewhere(one, port, in_use)),
                 snapshot=one.snapshot,
                 pending=len(changes) if changes is not None and changes.exact else None,
                 moved_to=await _moved_to(openings, repo, one, root),
@@ -92,6 +97,7 @@ async def report(settings: Settings, openings: Openings, request: StatusRequest)
         capabilities={port: ports.capabilities(port).to_json() for port in READ_PORTS},
         file=asked,
         files=tuple(listed),
+        unheld=tuple(sorted(unheld)),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 
 from codequay.kernel.registry import Registry, default_registry
@@ -14,7 +15,7 @@ from codequay.ports.spec import Level
 from .clauses import Trial, suite
 from .harness import Origin
 from .pool import Worker, failed
-from .report import Report, Waiver, today, unknown_waiver, waived
+from .report import Report, Waiver, settled, today, unknown_waiver
 from .runner import TIMEOUT_S
 from .verdict import Outcome, Verdict
 
@@ -28,10 +29,13 @@ def check(
     levels: Iterable[Level] = (),
     seed: int = 0,
     timeout: float = TIMEOUT_S,
+    strict: bool = False,
     registry: Registry | None = None,
     told: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Report:
     """The verdicts on ``PORT.NAME``; ``told`` is called with each outcome as it comes.
+
+    ``strict``: a clause that came with the port's latest minor version counts like any other.
 
     :raises ConfigError: no adapter of that name is announced, or no clause of that id exists
     """
@@ -51,17 +55,18 @@ def check(
         waivers = [Waiver(**one) for one in about.get("waivers", ())]
         known_ids = {one.id for one in found.port.clauses}
         if "error" in about:
-            outcomes = [failed(trial, about["error"], about["remedy"]) for trial in trials]
+            outcomes = tuple(failed(trial, about["error"], about["remedy"]) for trial in trials)
             for outcome in outcomes:
                 told(outcome)
         else:
-            outcomes = _outcomes(worker, Origin(component, seed=seed), trials, timeout, waivers, told)
+            settle = partial(settled, waivers=waivers, port=found.port, strict=strict)
+            outcomes = settle(_outcomes(worker, Origin(component, seed=seed), trials, timeout, settle, told))
     finally:
         worker.close()
     misnamed = [unknown_waiver(one) for one in waivers if one.clause not in known_ids]
     return Report(
         component=component,
-        contract=".".join(map(str, found.port.version)),
+        contract=found.port.contract,
         digest=found.port.digest(),
         adapter_version=f"{announcement.distribution} {announcement.version}".strip(),
         adapter_hash=about.get("hash", ""),
@@ -71,7 +76,7 @@ def check(
         double=about.get("double", False),
         seed=seed,
         date=today(),
-        outcomes=(*waived(outcomes, waivers, today()), *misnamed),
+        outcomes=(*outcomes, *misnamed),
         levels=tuple(map(str, levels)),
         until=min((one.until for one in waivers), default=""),
     )
@@ -82,14 +87,14 @@ def _outcomes(
     origin: Origin,
     trials: Sequence[Trial],
     timeout: float,
-    waivers: Sequence[Waiver],
+    settle: Callable[[Sequence[Outcome]], tuple[Outcome, ...]],
     told: Callable[[Outcome], None],
 ) -> list[Outcome]:
     outcomes: list[Outcome] = []
     first: dict[str, str] = {}
     for found in worker.each(origin, trials, timeout=timeout):
         outcome = _once(found, first)
-        told(waived([outcome], waivers, today())[0] if outcome.verdict is Verdict.FAIL else outcome)
+        told(settle([outcome])[0] if outcome.verdict is Verdict.FAIL else outcome)
         outcomes.append(outcome)
     return outcomes
 

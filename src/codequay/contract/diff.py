@@ -13,6 +13,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, is_dataclass
+from operator import itemgetter
 from typing import Any
 
 from hypothesis import given, seed
@@ -146,10 +147,11 @@ def _generated(
     left: Subject, right: Subject, seed_: int, examples: int, counts: Counter[str], *, shrink: bool
 ) -> tuple[Difference | None, int]:
     """The shortest generated history on which they differ, and how many were made."""
-    machine = next((trial.machine for trial in suite(left.port).trials if trial.machine is not None), None)
-    if machine is None:
+    trials = suite(left.port).trials
+    machines = [(one.clause.since_version, one.machine) for one in trials if one.machine is not None]
+    if not machines:
         raise ConfigError(f"the kit has no state machine for {left.port}", remedy="compare another port")
-    make, steps = machine
+    make, steps = max(machines, key=itemgetter(0))[1]  # The newest knows every operation.
     search = Search(LOOKING_S, LOOKING_S + SHRINKING_S)
     histories = 0
     shortest: list[Difference] = []

@@ -127,6 +127,61 @@ def truthful(change: Change, ended: Ended, applied: bool, when: str) -> None:
         )
 
 
+async def works(store: Any, change: Change, n: int) -> None:
+    """Make a call that nothing disturbs, and see that it was applied."""
+    before = await change.prepared(store, n)
+    await change.call(store, n, before)
+    assert await change.applied(store, n, before)
+
+
+class Writers:
+    """Tasks that make the same change at once, and what they were told of each call."""
+
+    def __init__(self, store: Any, change: Change, tasks: int, *, calls: int) -> None:
+        """``calls``: of each task at most; those whose preparation failed count too."""
+        self._store = store
+        self._change = change
+        self._tasks = tasks
+        self._calls = calls
+        self._ended: dict[int, tuple[Any, Ended]] = {}
+        self.enough = False
+        """Set it to let them end."""
+
+    @property
+    def acknowledged(self) -> int:
+        return sum(one.error is None for _, one in self._ended.values())
+
+    @property
+    def unused(self) -> int:
+        """A number that none of them takes."""
+        return self._tasks * self._calls
+
+    async def write(self) -> None:
+        """Make the calls, and wait for all of them also where one fails otherwise than the page says."""
+        firsts = range(0, self._tasks * self._calls, self._calls)
+        for failed in await asyncio.gather(*map(self._write, firsts), return_exceptions=True):
+            if failed is not None:
+                raise failed
+
+    async def _write(self, first: int) -> None:
+        for n in range(first, first + self._calls):
+            if self.enough:
+                return
+            try:
+                before = await self._change.prepared(self._store, n)
+            except PortError:
+                await asyncio.sleep(0.01)
+                continue
+            self._ended[n] = before, await tried(self._change.call(self._store, n, before), self._change.name)
+
+    async def were_told_the_truth(self, when: str) -> None:
+        """
+        :raises Failed: they were not
+        """
+        for n, (before, one) in self._ended.items():
+            truthful(self._change, one, await self._change.applied(self._store, n, before), when)
+
+
 async def healed(net: Proxy) -> None:
     """The network works again, and the adapter has had the time to notice which connections it has lost."""
     await net.heal()

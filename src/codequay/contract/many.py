@@ -6,10 +6,15 @@ from typing import Any
 
 
 class Many(tuple[Any, ...]):
-    """One item many times over, printed in a few words."""
+    """One item many times over, and others after it, printed in a few words."""
 
-    def __new__(cls, item: Any, times: int) -> Many:
-        return super().__new__(cls, (item,) * times)
+    others: tuple[Any, ...]
+
+    def __new__(cls, item: Any, times: int, *others: Any) -> Many:
+        made = super().__new__(cls, (item,) * times + others)
+        made.others = others
+        return made
 
     def __repr__(self) -> str:
-        return f"({self[0]!r},) * {len(self)}"
+        many = f"({self[0]!r},) * {len(self) - len(self.others)}"
+        return f"({many} + {self.others!r})" if self.others else many

@@ -19,7 +19,7 @@ from .verdict import Outcome, Verdict
 T = TypeVar("T")
 
 SILENT_S = 5.0
-"""Seconds beyond a trial's own timeout after which its process is given up."""
+"""Seconds beyond a trial's own timeout after which its process is given up; fewer where the timeout is short."""
 STARTS_S = 60.0
 """Seconds that a process gets to import the kit, on a machine that is busy. No adapter has a part in it."""
 ENDS_S = 0.2
@@ -97,7 +97,7 @@ class Worker:
         """Outcomes of one request, each with whether the process cannot be used any more."""
         for trial in list(trials):
             try:
-                answer = self._answer(trial.patience * timeout + SILENT_S)
+                answer = self._answer(trial.patience * timeout + min(SILENT_S, 2 * timeout))
             except Silent:
                 hint = "an adapter must not block the interpreter"
                 reason = f"it did not end within {trial.patience * timeout:g} s, and nothing else ran meanwhile"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from xml.etree import ElementTree
 
-from codequay.ports.spec import Level
+from codequay.ports.spec import Level, PortSpec
 
 from .verdict import Outcome, Verdict, worst
 
 SCHEMA = "codequay.certificate/1"
+LATER = "new in this version of the port's contract: it counts from the next minor version on"
+"""What is said of an advisory clause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,12 @@ class Report:
     def verdict(self) -> Verdict:
         """FAIL, else unverified, else pass."""
         found = worst(self.outcomes)
-        return Verdict.PASS if found in (Verdict.WAIVED, Verdict.NA) else found
+        return Verdict.PASS if found in (Verdict.ADVISORY, Verdict.WAIVED, Verdict.NA) else found
+
+    @property
+    def advisory(self) -> tuple[Outcome, ...]:
+        """The trials that fail clauses which do not count yet."""
+        return tuple(one for one in self.outcomes if one.verdict is Verdict.ADVISORY)
 
     def counts(self) -> dict[str, int]:
         """Verdict -> clauses."""
@@ -86,7 +93,7 @@ class Report:
             "failures": [
                 one.to_json()
                 for one in self.outcomes
-                if one.verdict in (Verdict.FAIL, Verdict.UNVERIFIED, Verdict.WAIVED)
+                if one.verdict in (Verdict.FAIL, Verdict.UNVERIFIED, Verdict.ADVISORY, Verdict.WAIVED)
             ],
         }
 
@@ -111,6 +118,24 @@ class Report:
         suite.set("failures", str(failed))
         suite.set("skipped", str(skipped))
         return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
+
+
+def settled(
+    outcomes: Sequence[Outcome], waivers: Sequence[Waiver], port: PortSpec, *, strict: bool = False
+) -> tuple[Outcome, ...]:
+    """What counts of the outcomes today: under the waivers, and unless ``strict`` without what new clauses fail.
+
+    A clause that is waived is not advisory as well: the waiver's reason and its day say more.
+    """
+    named = {one.clause for one in waivers}
+    new = set() if strict else {one.id for one in port.clauses if port.advisory(one)} - named
+    found = [
+        replace(one, verdict=Verdict.ADVISORY)
+        if one.verdict is Verdict.FAIL and one.clause.partition(":")[0] in new
+        else one
+        for one in outcomes
+    ]
+    return waived(found, waivers, today())
 
 
 def waived(outcomes: Sequence[Outcome], waivers: Sequence[Waiver], today: str) -> tuple[Outcome, ...]:

@@ -65,7 +65,7 @@ def run_trial(subject: Subject, trial: Trial, *, timeout: float = TIMEOUT_S, shr
     if not fills:
         return _outcome(trial, Verdict.NA, reason="the adapter takes no writes, and this trial has to fill it first")
     ending = min(ENDING_S, timeout / 2)
-    running = _Running(subject, trial, ending, partial(machine, seconds=timeout, shrink=shrink))
+    running = _Running(subject, trial, ending, partial(machine, seconds=timeout, shrink=shrink), scripted=shrink)
     thread = threading.Thread(target=running.run, name=f"{OWN}{trial.id}", daemon=True)
     hangs = ""
     command = subject.harness.restart_command()
@@ -110,10 +110,13 @@ def _outcome(
 class _Running:
     """A trial on its thread, and what went wrong."""
 
-    def __init__(self, subject: Subject, trial: Trial, ending: float, machine: Callable[..., None]) -> None:
+    def __init__(
+        self, subject: Subject, trial: Trial, ending: float, machine: Callable[..., None], *, scripted: bool
+    ) -> None:
         from .clauses import suite
 
         self._machine = machine
+        self._scripted = scripted
         self.subject = subject
         self.trial = trial
         self.port = suite(subject.port).port
@@ -146,7 +149,8 @@ class _Running:
             if isinstance(exc, (ConfigError, InvalidArgument, Unsupported)):
                 self.hint = exc.remedy  # The clause's own speaks of a wrong answer, and here a call was refused.
             self._error = exc
-            self.history.failed(exc, self.trial.body)
+            if self._scripted:
+                self.history.failed(exc, self.trial.body)
 
     def cancel(self) -> None:
         """End a trial that waits; one that blocks its event loop goes on."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import ast
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -33,7 +34,7 @@ MUTANT_TIMEOUT_S = 1.5
 TIMEOUT_S = 10.0
 """Seconds for one trial of what is right, or lies on a disk."""
 WAITING = 2
-"""Workers per core for what mostly waits: for a timeout, or for a connection to be reset."""
+"""Workers per core, beside those for the rest, for what mostly waits: for a connection, a disk or a process."""
 DIFF_EXAMPLES = 100
 """Histories that a comparison with a saboteur may take; it ends with the first that differs."""
 DIFF_S = 60.0
@@ -101,7 +102,7 @@ def measure(port: str, *, workers: int = 0, registry: Registry | None = None) ->
         waiting: list[Callable[[Worker], None]] = [partial(_behind_a_wire, strength, found)]
         for name, wrong in saboteurs(port).items():
             strength.saboteurs += 1
-            due = waiting if wrong.level is Level.FAULTS else jobs
+            due = waiting if wrong.level is Level.FAULTS or wrong.over != REFERENCE else jobs
             due.append(partial(_sabotaged, strength, order, found, name, wrong))
         equivalent = EQUIVALENT.get(port, {})
         for name, what in broken(port, registry or default_registry()):
@@ -111,8 +112,10 @@ def measure(port: str, *, workers: int = 0, registry: Registry | None = None) ->
             else:
                 jobs.append(partial(_mutated, strength, order, found, name, what))
         workers = workers or min(os.cpu_count() or 1, 8)
-        in_parallel(waiting, WAITING * workers)
-        in_parallel(jobs, workers)
+        with ThreadPoolExecutor(1, thread_name_prefix="contract-waiting") as beside:
+            waited = beside.submit(in_parallel, waiting, WAITING * workers)
+            in_parallel(jobs, workers)
+            waited.result()
     for names in (strength.survivors, strength.too_broken, strength.missed_by_diff, strength.out_of_reach):
         names.sort()
     strength.seconds = time.perf_counter() - started
@@ -138,11 +141,15 @@ def _behind_a_wire(strength: Strength, found: Suite, worker: Worker) -> None:
 
 
 class _Order:
-    """Trials in the order of what they have caught so far, for the time that they take."""
+    """Trials in the order of what they have caught so far, for the time that they take: to catch, too.
+
+    One that catches by hanging takes all the time that it is given, where another may have seen a wrong answer at once.
+    """
 
     def __init__(self, found: Suite) -> None:
         self._trials = list(found.trials)
-        self._seconds = dict.fromkeys((trial.id for trial in found.trials), 0.0)
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._runs: Counter[str] = Counter()
         self.killers: Counter[str] = Counter()
 
     def learn(self, reference: Origin) -> list[str]:
@@ -152,17 +159,26 @@ class _Order:
             outcomes = worker.run(reference, self._trials, timeout=TIMEOUT_S)
         finally:
             worker.close()
-        self._seconds |= {one.clause: one.seconds for one in outcomes}
+        self.took(outcomes)
         speaking = {one.clause for one in outcomes if one.verdict is not Verdict.NA}
         self._trials = [trial for trial in self._trials if trial.id in speaking]
         return [f"{one.clause}: {one.verdict}: {one.reason}" for one in outcomes if one.verdict not in GREEN]
+
+    def took(self, outcomes: Iterable[Outcome]) -> None:
+        """Note how long trials took."""
+        for one in outcomes:
+            self._seconds[one.clause] += one.seconds
+            self._runs[one.clause] += 1
 
     def trials(self) -> list[Trial]:
         """What speaks of the reference, and so of its mutants: the best first."""
         return sorted(
             self._trials,
-            key=lambda trial: -(self.killers[trial.id] + trial.example) / (self._seconds[trial.id] + 0.005),
+            key=lambda trial: -(self.killers[trial.id] + trial.example) / (self._mean(trial) + 0.005),
         )
+
+    def _mean(self, trial: Trial) -> float:
+        return self._seconds[trial.id] / max(1, self._runs[trial.id])
 
 
 GREEN = (Verdict.PASS, Verdict.NA)
@@ -208,6 +224,7 @@ def _mutated(
 ) -> None:
     origin = Origin(f"{strength.port}.{REFERENCE}")
     outcomes = worker.run(origin, order.trials(), timeout=MUTANT_TIMEOUT_S, stop=True, mutant=what)
+    order.took(outcomes)
     killer = next((one.clause for one in outcomes if one.verdict is Verdict.FAIL), "")
     if not killer:
         strength.survivors.append(name)

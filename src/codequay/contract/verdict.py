@@ -11,13 +11,17 @@ from codequay.ports.spec import Level
 
 
 class Verdict(StrEnum):
-    """``UNVERIFIED`` could not be run and is never green; ``NA`` asks for what the adapter does not declare."""
+    """``UNVERIFIED`` could not be run and is never green; ``NA`` asks for what the adapter does not declare.
+
+    ``ADVISORY`` fails a clause that is so new that this does not count yet.
+    """
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "FAIL"
     UNVERIFIED = "unverified"
     NA = "n-a"
     WAIVED = "waived"
+    ADVISORY = "advisory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,9 @@ class Outcome:
 
 
 def worst(outcomes: Sequence[Outcome]) -> Verdict:
-    """The verdict over several: FAIL before unverified before waived before pass; n-a only when all are."""
+    """The verdict over several: FAIL before unverified, advisory, waived and pass; n-a only when all are."""
     verdicts = {one.verdict for one in outcomes}
-    for verdict in (Verdict.FAIL, Verdict.UNVERIFIED, Verdict.WAIVED, Verdict.PASS):
+    for verdict in (Verdict.FAIL, Verdict.UNVERIFIED, Verdict.ADVISORY, Verdict.WAIVED, Verdict.PASS):
         if verdict in verdicts:
             return verdict
     return Verdict.NA

@@ -120,7 +120,7 @@ def against(seen: Survey, shown: Manifest | None, generation: int) -> Changes:
     changed = [file.path for file in seen.fresh]
     for path, entry in seen.known.items():
         before = held.get(path)
-        if before is None or not entry.same_content(before):
+        if before is not entry and (before is None or not entry.same_content(before)):
             changed.append(path)
     there = seen.known.keys() | {file.path for file in seen.fresh}
     return Changes(tuple(sorted(changed)), tuple(sorted(held.keys() - there)), True, generation, seen)
@@ -142,7 +142,7 @@ async def survey(
     :param retry: analyse again what had cost a worker
     """
     ignore = await _ignore(source, files, root, revision, settings.max_file_bytes)
-    same_tree = [one for one in priors if one.root == root]
+    same_tree = [one.entries for one in priors if one.root == root]
     known: dict[str, Entry] = {}
     fresh: list[SourceFile] = []
     doubtful: list[SourceFile] = []
@@ -156,7 +156,12 @@ async def survey(
         if file.size > settings.max_file_bytes:
             known[path] = too_large(file, settings.max_file_bytes)
             continue
-        entry = next((e for one in same_tree if (e := one.entries.get(path)) and e.blob_id and e.fits(file)), None)
+        for entries in same_tree:
+            entry = entries.get(path)
+            if entry is not None and entry.blob_id and entry.fits(file):
+                break
+        else:
+            entry = None
         if entry is None and file.blob_id:
             entry = _with_blob(priors, path, file.blob_id)
             entry = entry and entry.of(file, 0)

@@ -42,10 +42,10 @@ async def compact(ports: TextPorts) -> int:
     :raises LockBusy: a generation is being staged, or another process writes
     :raises NotIndexed: the chunk store does not hold what the index shows; nothing is changed
     """
-    return await cast(SupportsCompaction, ports.lexical).compact(partial(_files, ports.chunks))
+    return await cast(SupportsCompaction, ports.lexical).compact(partial(stored_files, ports.chunks))
 
 
-async def _files(chunks: ChunkStore, refs: Sequence[LexRef]) -> list[LexFile | None]:
+async def stored_files(chunks: ChunkStore, refs: Sequence[LexRef]) -> list[LexFile | None]:
     """The files as they were staged, aligned; None where the chunk store no longer has the generation or the file."""
     by_scope: dict[ScopeEntry, list[int]] = defaultdict(list)
     for n, ref in enumerate(refs):

@@ -7,15 +7,17 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from codequay.ports.chunks import ChunkStore, PlacedFile
 from codequay.ports.failpoint import reach
 from codequay.ports.generations import ScopeEntry, StageResult
 from codequay.ports.lexical import LexicalIndex
-from codequay.ports.metadata import StoreRecord
+from codequay.ports.metadata import Published, StoreRecord
 from codequay.ports.source import SourceBlob, SourceControl, SourceFile
 
+from . import filled
 from .blob import blob_id_of
 from .changes import ReadOptions, Survey, batches, unread
 from .manifest import UNREAD, Entry
@@ -74,6 +76,10 @@ class Target:
     trusted: bool = True
     blobs: int = 0
     """Contents that were new to the store in this run."""
+
+    def holds(self, one: Published, data: Path) -> bool:
+        """Whether it shows the generation: published with it, or filled with it afterwards."""
+        return one.generation in self.sealed and (self.record in one.stores or self.record in filled.records(data, one))
 
     def wants(self, path: str, entry: Entry) -> bool:
         """Whether the file must be staged here."""

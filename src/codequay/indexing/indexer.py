@@ -15,19 +15,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from codequay.ports.errors import Conflict, InvalidArgument, NotFound, PortError
+from codequay.ports.errors import Conflict, InvalidArgument, NotFound, PortError, ResourceExhausted
 from codequay.ports.failpoint import reach
 from codequay.ports.held import HeldLock
 from codequay.ports.metadata import WORKTREE, Fence, Publication, Published, Repo, SkippedFile
 from codequay.ports.source import SourceRepo
 
-from . import compaction, garbage, manifest
+from . import compaction, filled, garbage, manifest
 from .changes import Changes, Survey, against, survey
 from .filling import Filling, Progress, Target
 from .garbage import READABLE_S
+from .joining import Joining
 from .lease import repository_lease
 from .manifest import Entry, Manifest
-from .standing import IndexOptions, IndexPorts, Job, Standing, stand
+from .standing import IndexOptions, IndexPorts, Job, Standing, is_apart, kept_elsewhere, stand
 
 __all__ = ["IndexOptions", "IndexPorts", "IndexReport", "Progress", "index_repository"]
 
@@ -138,6 +139,9 @@ class _Run:
         commit = job.found.head
         if job.revision is not None:
             commit = await self._ports.source.resolve(job.found.root, job.revision)
+        joined = await self._join(standing, commit)
+        if joined is not None:
+            return joined
         if changes is not None and changes.generation in _generations(standing.shown, standing.newest):
             seen = changes.survey
         else:
@@ -165,6 +169,29 @@ class _Run:
             return self._unchanged(standing, met)
         await self._publish(commit, seen.root, filling.entries, standing)
         return self._report(standing.exact, filling.entries)
+
+    async def _join(self, standing: Standing, commit: str) -> IndexReport | None:
+        """What another machine has published, filled into the index here; None where that cannot be."""
+        shown, lexical = standing.shown, standing.joinable(self._ports)
+        if shown is None or lexical is None:
+            return None
+        joining = Joining(
+            self._ports, self._job, self._lease, shown, lexical, standing.line, standing.own, self._progress
+        )
+        made = await joining.join(commit)
+        if made is None:
+            return None
+        data = self._job.data
+        if self._written(lambda: manifest.prepare(data, made)):
+            self._written(lambda: manifest.install(data, self._id, self._job.snapshot))
+        try:
+            filled.note(data, shown, lexical.record, kept=lexical.sealed)
+        except OSError as exc:
+            raise ResourceExhausted(
+                f"it could not be noted that the index holds generation {shown.generation}: {exc}"
+            ) from exc
+        self.notes.append(f"generation {shown.generation} is another machine's: only the words were indexed here")
+        return _as_before(shown)
 
     async def _look(self, commit: str | None, priors: Sequence[Manifest]) -> Survey:
         job = self._job
@@ -194,16 +221,7 @@ class _Run:
             made = replace(exact, root=seen.root, entries=seen.known)
             if self._written(lambda: manifest.prepare(self._job.data, made)):
                 self._written(lambda: manifest.install(self._job.data, self._id, self._job.snapshot))
-        return IndexReport(
-            generation=shown.generation,
-            files=shown.files,
-            chunks=shown.chunks,
-            changed_blobs=0,
-            skipped=dict(shown.skipped),
-            bytes=shown.bytes,
-            seconds=0.0,
-            snapshot=self._job.snapshot,
-        )
+        return _as_before(shown)
 
     async def _begin(self) -> int:
         """The run's generation, begun in every store at the first call."""
@@ -261,8 +279,19 @@ class _Run:
             )
         )
         reach("index.published")
+        self._tell_of_others(standing)
         if prepared:
             self._written(lambda: manifest.install(job.data, self._id, job.snapshot))
+
+    def _tell_of_others(self, standing: Standing) -> None:
+        """Which other machine's index the flip has left behind."""
+        for one in self._targets:
+            apart = is_apart(one.store, self._ports.metadata)
+            if apart and standing.shown is not None and kept_elsewhere(standing.shown, one.record):
+                self.notes.append(
+                    f"the {one.port} store of another machine, or index folder, held generation"
+                    f" {standing.shown.generation} and is behind now: run codequay index there too"
+                )
 
     async def _seal(self, one: Target) -> None:
         await one.store.seal(self._id, generation=self._generation)
@@ -321,6 +350,20 @@ class _Run:
                 await compaction.compact(self._ports)
         except PortError as exc:
             self.notes.append(f"the lexical index was not compacted: {exc.message}")
+
+
+def _as_before(shown: Published) -> IndexReport:
+    """The report of a run that published nothing."""
+    return IndexReport(
+        generation=shown.generation,
+        files=shown.files,
+        chunks=shown.chunks,
+        changed_blobs=0,
+        skipped=dict(shown.skipped),
+        bytes=shown.bytes,
+        seconds=0.0,
+        snapshot=shown.snapshot,
+    )
 
 
 def _generations(*published: Published | None) -> set[int]:

@@ -110,10 +110,26 @@ class Standing:
         """Whether all stores that the run is about hold what is shown."""
         shown = self.shown
         return shown is not None and all(
-            one.record in shown.stores and shown.generation in one.sealed
-            for one in self.targets
-            if self.job.means(one.port)
+            one.holds(shown, self.job.data) for one in self.targets if self.job.means(one.port)
         )
+
+    def joinable(self, ports: IndexPorts) -> Target | None:
+        """The lexical index of this machine, where it alone lacks what is shown and another machine's holds that.
+
+        Not where the files were cut otherwise before: then they are cut anew.
+        """
+        shown, job = self.shown, self.job
+        here = {one.port: one for one in self.targets}
+        if shown is None or here.keys() != {"chunks", "lexical"} or not job.means("lexical"):
+            return None
+        lexical = here["lexical"]
+        if lexical.holds(shown, job.data) or not here["chunks"].holds(shown, job.data):
+            return None
+        if max(lexical.sealed, default=0) > shown.generation:  # a generation is begun above what is there
+            return None
+        if not is_apart(ports.lexical, ports.metadata) or not kept_elsewhere(shown, lexical.record):
+            return None
+        return lexical if job.fill_cold and (self.own is None or job.fits(self.own)) else None
 
     def refuse_to_fill(self) -> None:
         """
@@ -208,6 +224,19 @@ async def _targets(ports: IndexPorts, job: Job, history: Sequence[Published]) ->
         identity = await store.identity()
         record = StoreRecord(port, ports.adapter_name(port), identity.store_id, f"{identity.fingerprint}+{CHUNKER}")
         sealed = frozenset(state.generation for state in await store.generations(job.repo.repo_id) if state.sealed)
-        held = (one.generation for one in reversed(history) if one.generation in sealed and record in one.stores)
-        targets.append(Target(port, store, record, sealed, next(held, None)))
+        target = Target(port, store, record, sealed)
+        target.base = next((one.generation for one in reversed(history) if target.holds(one, job.data)), None)
+        targets.append(target)
     return targets
+
+
+def is_apart(store: object, metadata: object) -> bool:
+    """Whether the store is this machine's while other machines see the metadata too."""
+    reaches = [getattr(getattr(one, "capabilities", None), "reach", "process") for one in (store, metadata)]
+    return reaches[0] != "network" and reaches[1] == "network"
+
+
+def kept_elsewhere(one: Published, store: StoreRecord) -> bool:
+    """Whether the generation was published with a store like this one, which was another."""
+    alike = [record for record in one.stores if (record.port, record.adapter) == (store.port, store.adapter)]
+    return any(record.fingerprint == store.fingerprint and record.store_id != store.store_id for record in alike)

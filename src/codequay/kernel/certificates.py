@@ -1,8 +1,9 @@
 """What the contract kit has certified: read when a plan is made, without the kit.
 
 A certificate lies in the adapter's own folder as ``certificates/PORT.NAME.json``. It speaks of the adapter as long as
-the folder's other files and the port's page are what they were. ``unverified``: not every clause of the page was tried;
-``double``: it was earned on a stand-in for the adapter's server. A certificate under waivers holds as long as they do.
+the folder's other files, the private modules beside it and the port's page are what they were. ``unverified``: not
+every clause of the page was tried; ``double``: it was earned on a stand-in for the adapter's server. A certificate
+under waivers holds as long as they do, and one that breaks advisory clauses until the page has another version.
 """
 
 from __future__ import annotations
@@ -63,13 +64,15 @@ def adapter_folder(module: str) -> Path | None:
 
 @lru_cache(maxsize=64)
 def adapter_hash(module: str) -> str:
-    """A digest of the files of the adapter's folder, without its certificates and compiled files."""
+    """A digest of the files of the adapter's folder, without its certificates and compiled files, and of the private
+    modules beside it in the same package, on which it may stand."""
     folder = adapter_folder(module)
     if folder is None:
         return ""
     digest = hashlib.blake2b(digest_size=16)
-    for file in sorted(folder.rglob("*")):
-        inside = file.relative_to(folder)
+    beside = [file for file in folder.parent.glob("_*.py") if (folder.parent / "__init__.py").exists()]
+    for file in sorted([*folder.rglob("*"), *beside]):
+        inside = file.relative_to(folder.parent if file in beside else folder)
         if not file.is_file() or inside.parts[0] == FOLDER or "__pycache__" in inside.parts:
             continue
         digest.update(inside.as_posix().encode() + b"\0")

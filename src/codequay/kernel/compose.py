@@ -15,7 +15,7 @@ from typing import Any
 from codequay.layers.base import Layer
 from codequay.ports.errors import BrokenPlugin
 from codequay.ports.op import Effect, Op, operations
-from codequay.ports.spec import Capabilities, PortSpec
+from codequay.ports.spec import Capabilities, Fallback, PortSpec
 
 from . import guard
 from .translate import Translator, translated
@@ -61,7 +61,9 @@ def compose(
     ops = operations(spec.protocol)
     calls: dict[str, Any] = {}
     for name, op in ops.items():
-        call = getattr(adapter, name)
+        call: Any = getattr(adapter, name, None)
+        if name in spec.fallbacks and _unfit(op, call):
+            call = _instead(adapter, spec.fallbacks[name])
         if layers and not op.stream:
             call = translated(call, op, translator)
             for layer in reversed(layers):
@@ -76,34 +78,60 @@ def compose_sync(
     spec: PortSpec, reads: Any, capabilities: Capabilities, translator: Translator, gate: guard.Gate
 ) -> Any:
     """The synchronous face: guard and translate, no layers."""
-    ops = [name for name, op in operations(spec.protocol).items() if op.sync]
-    return _sync_face(spec)({name: getattr(reads, name) for name in ops}, capabilities, translator, gate)
+    calls: dict[str, Any] = {}
+    for name, op in operations(spec.protocol).items():
+        if op.sync:
+            call = getattr(reads, name, None)
+            older = name in spec.fallbacks and _unfit(op, call)
+            calls[name] = _instead_sync(reads, spec.fallbacks[name]) if older else call
+    return _sync_face(spec)(calls, capabilities, translator, gate)
+
+
+def _instead(adapter: Any, fallback: Fallback) -> Any:
+    """What answers an operation that is newer than the adapter; a method of that name may be something else there."""
+    older, meaning = getattr(adapter, fallback.operation), fallback.meaning
+
+    async def answer(*args: Any, **options: Any) -> Any:
+        return meaning(await older(*args, **options))
+
+    return answer
+
+
+def _instead_sync(reads: Any, fallback: Fallback) -> Any:
+    older, meaning = getattr(reads, fallback.operation), fallback.meaning
+    return lambda *args, **options: meaning(older(*args, **options))
 
 
 def check_fit(spec: PortSpec, adapter: Any, component: str) -> None:
     """Compare the adapter with the Protocol, once, when it is opened.
 
-    :raises BrokenPlugin: an operation is missing, of another kind, or lacks a parameter
+    :raises BrokenPlugin: an operation without a fallback is missing, of another kind, or lacks a parameter
     """
     ops = operations(spec.protocol)
     reads = getattr(adapter, "sync", None)
-    missing = [name for name, op in ops.items() if op.sync and not callable(getattr(reads, name, None))]
+    due = [name for name, op in ops.items() if op.sync and name not in spec.fallbacks]
+    missing = [name for name in due if not callable(getattr(reads, name, None))]
     if reads is not None and missing:
         raise _misfit(spec, component, f"its sync face lacks {', '.join(missing)}")
     for name, op in ops.items():
-        method = getattr(adapter, name, None)
-        if not callable(method):
-            raise _misfit(spec, component, f"it has no operation {name}")
-        if op.stream and inspect.iscoroutinefunction(method):
-            raise _misfit(spec, component, f"{name} must return an async iterator, not be a coroutine")
-        if not op.stream and inspect.isasyncgenfunction(method):
-            raise _misfit(spec, component, f"{name} must be a coroutine, not an async iterator")
-        taken = inspect.signature(method).parameters
-        if any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in taken.values()):
-            continue
-        lacking = [parameter for parameter in list(op.signature.parameters)[1:] if parameter not in taken]
-        if lacking:
-            raise _misfit(spec, component, f"{name} does not take {', '.join(lacking)}")
+        why = "" if name in spec.fallbacks else _unfit(op, getattr(adapter, name, None))
+        if why:
+            raise _misfit(spec, component, why)
+
+
+def _unfit(op: Op, method: Any) -> str:
+    """Why a method cannot be called as the operation; "" when it can."""
+    if not callable(method):
+        return f"it has no operation {op.name}"
+    if op.stream and inspect.iscoroutinefunction(method):
+        return f"{op.name} must return an async iterator, not be a coroutine"
+    if not op.stream and inspect.isasyncgenfunction(method):
+        return f"{op.name} must be a coroutine, not an async iterator"
+    taken = inspect.signature(method).parameters
+    if any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in taken.values()):
+        return ""
+    lacking = [parameter for parameter in list(op.signature.parameters)[1:] if parameter not in taken]
+    return f"{op.name} does not take {', '.join(lacking)}" if lacking else ""
 
 
 def _misfit(spec: PortSpec, component: str, why: str) -> BrokenPlugin:

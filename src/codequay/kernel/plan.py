@@ -93,6 +93,8 @@ class Plan:
     """Folder inside that of the index for the stores of this machine and the manifests; "" for none. A metadata store
     on a server counts generations of its own, and each counting keeps its stores apart, so that neither deletes what
     only the other knows."""
+    of_machines: tuple[str, ...] = ()
+    """Lines about stores of this machine whose generations other machines publish too."""
     origin: Callable[[str], str] = field(default=str, repr=False)
     """Where the value at a dotted path was said."""
 
@@ -103,7 +105,7 @@ class Plan:
             "ports": {name: port.to_json() for name, port in self.ports.items()},
             "plugins": list(self.plugins.names) if self.plugins else [],
             "warnings": list(self.warnings),
-            "notes": list(self.notes),
+            "notes": [*self.notes, *self.of_machines],
         }
 
 
@@ -167,6 +169,7 @@ def make_plan(
         notes=settings.notes,
         plugins=plugins,
         apart=apart,
+        of_machines=tuple(_of_machines(planned, registry)),
         origin=settings.origin,
     )
 
@@ -366,6 +369,20 @@ def _check_reach(
             )
     if lock is not None and not getattr(lock.capabilities, "exclusive", False):
         warnings.append(f"{lock.component} does not exclude: two writers waste work, and never mix")
+
+
+def _of_machines(planned: Mapping[str, PortPlan], registry: Registry) -> Iterable[str]:
+    """What to know where other machines publish in the same metadata: each has stores of its own beside it."""
+    metadata = planned.get("metadata")
+    if metadata is None or metadata.capabilities.reach != "network":
+        return
+    for store in planned.values():
+        ours = GenerationStore in registry.port(store.port).protocol.__mro__ and store.capabilities.reach != "network"
+        if ours:
+            yield (
+                f"{store.component} is this machine's, {metadata.component} is for all: another machine fills one of"
+                " its own (docs/profiles.md)"
+            )
 
 
 def _one_that_reaches(reach: Reach, port: str, registry: Registry) -> str:

@@ -126,14 +126,15 @@ class Settings:
 
     def origin(self, path: str) -> str:
         """Where the value at a dotted path was said: "codequay.toml:7", "environment CODEQUAY_...", "--set ...",
-        or the profile."""
+        or the profile. Of a table: where it, else one of its values, was said."""
         at = path
         while at:
             found = self.origins.get(at)
             if found:
                 return found
             at = at.rpartition(".")[0]
-        return f"profile {self.profile}"
+        below = [where for key, where in self.origins.items() if key.startswith(f"{path}.")]
+        return below[-1] if below else f"profile {self.profile}"
 
 
 def load_settings(

@@ -115,7 +115,9 @@ def _put(source: Source, path: Sequence[str], value: str, origin: str) -> None:
     for part in path[:-1]:
         below = at.get(part)
         if isinstance(below, str):
-            below = {"adapter": below} if path[0] == "ports" else {}
+            if path[0] != "ports":
+                return  # a text where a table belongs: it stays, and is refused
+            below = {"adapter": below}
         at[part] = below = below if isinstance(below, dict) else {}
         at = below
     key = path[-1]

@@ -19,7 +19,7 @@ from .errors import InvalidArgument
 from .faults import FaultClauses
 from .generations import check_batch, check_limit
 from .op import Effect, op
-from .spec import Capabilities, Clause, Level, PortSpec
+from .spec import Capabilities, Clause, Fallback, Level, PortSpec
 
 NO_EXPIRY = -1.0
 """``ttl`` of a key that never expires (after Redis)."""
@@ -76,6 +76,14 @@ class Cache(Protocol):
     @op(effect=Effect.READ, batch="keys", sync=True)
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values, aligned with the keys (CA-02). A key may be asked for twice."""
+        ...
+
+    @op(effect=Effect.READ, sync=True)
+    async def exists(self, key: str) -> bool:
+        """Whether a value is there, be it empty (CA-25).
+
+        The next call may find it gone: to use the value, ``get`` it; to store one only where none is, ``add``.
+        """
         ...
 
     @op(effect=Effect.WRITE, idempotent=True)
@@ -194,7 +202,7 @@ def _purge(caps: CacheCapabilities, prefix: str = "") -> None:
 
 FAULTS = FaultClauses("CA-20", "CA-21", "CA-22", "CA-23", "CA-24")
 PORT = PortSpec(
-    version=(1, 1),
+    version=(1, 2),
     name="cache",
     protocol=Cache,
     capabilities=CacheCapabilities,
@@ -202,6 +210,7 @@ PORT = PortSpec(
     checks={
         "get": _get,
         "get_many": _keys,
+        "exists": _get,
         "set": _set,
         "add": _set,
         "set_many": _set_many,
@@ -210,6 +219,7 @@ PORT = PortSpec(
         "scan": _scan,
         "purge": _purge,
     },
+    fallbacks={"exists": Fallback("ttl", lambda left: left != ABSENT)},
     clauses=(
         Clause("CA-01", "get gives the last value stored under exactly that key, or None."),
         Clause("CA-02", "get_many answers in the order asked."),
@@ -252,6 +262,12 @@ PORT = PortSpec(
         ),
         Clause("CA-18", "eval is refused (Unsupported) unless script is declared, and is there when it is."),
         Clause("CA-19", "The sync face, where there is one, answers the same."),
-        *FAULTS.clauses(),
+        *FAULTS.clauses(since="1.1"),
+        Clause(
+            "CA-25",
+            "exists is true while a value is there under exactly that key, be it empty, and asking changes nothing.",
+            since="1.2",
+        ),
+        Clause("CA-26", "exists takes a constant number of turns.", Level.BUDGET, since="1.2"),
     ),
 )

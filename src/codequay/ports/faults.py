@@ -19,10 +19,10 @@ class FaultClauses(NamedTuple):
     recovery: str
     restart: str
 
-    def clauses(self) -> tuple[Clause, ...]:
-        """The clauses, for the port's page."""
+    def clauses(self, since: str) -> tuple[Clause, ...]:
+        """The clauses, for the port's page. ``since``: version of its contract that brought them."""
         return tuple(
-            Clause(one, text, Level.FAULTS)
+            Clause(one, text, Level.FAULTS, since)
             for one, text in zip(self, (TRUTH, WHOLE, DEADLINE, RECOVERY, RESTART), strict=True)
         )
 

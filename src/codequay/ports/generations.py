@@ -180,7 +180,7 @@ CLAUSES: tuple[Clause, ...] = (
         " what was sealed and dropped.",
         Level.CAPABILITY,
     ),
-    *FAULTS.clauses(),
+    *FAULTS.clauses(since="1.1"),
 )
 
 
@@ -209,12 +209,15 @@ def check_scope(scope: Scope) -> None:
         seen.add(entry[0])
 
 
+_NO_PART = frozenset(("", ".", ".."))
+
+
 def check_path(path: str) -> None:
     """A placement's path: relative, "/"-separated, no empty, "." or ".." part, no NUL, encodable as UTF-8,
     and no ``\\xHH`` but as ``codequay.ports.paths`` writes it."""
     ok = isinstance(path, str) and path and "\0" not in path and not path.startswith("/")
     if ok:
-        ok = not any(part in ("", ".", "..") for part in path.split("/"))
+        ok = _NO_PART.isdisjoint(path.split("/"))
     if ok:
         try:
             path.encode()

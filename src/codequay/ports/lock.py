@@ -223,12 +223,13 @@ PORT = PortSpec(
             "Without exclusive, acquire gives a lease of its own also while others hold the key.",
             Level.CAPABILITY,
         ),
-        *FAULTS.clauses(),
+        *FAULTS.clauses(since="1.1"),
         Clause(
             FENCE,
             "No restart of the server lets a fence fall, whether or not it remembers the leases: fences of one store_id"
             " rise.",
             Level.FAULTS,
+            since="1.1",
         ),
     ),
 )

@@ -363,6 +363,6 @@ PORT = PortSpec(
             " what was published.",
             Level.CAPABILITY,
         ),
-        *FAULTS.clauses(),
+        *FAULTS.clauses(since="1.1"),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -26,13 +27,35 @@ class Level(StrEnum):
     BUDGET = "budget"
 
 
+Version = tuple[int, int]
+"""Major and minor version of a contract."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One sentence of a contract. Ids are never reused."""
+    """One sentence of a contract. Ids are never reused.
+
+    :raises ValueError: ``since`` is not written like "1.2"
+    """
 
     id: str
     text: str
     level: Level = Level.CORE
+    since: str = "1.0"
+    """Version of the port's contract that brought it. Until the next one it is advisory (``PortSpec.advisory``)."""
+
+    def __post_init__(self) -> None:
+        if not _VERSION.fullmatch(self.since):
+            raise ValueError(f'{self.id}: since is a version like "1.2", not {self.since!r}')
+
+    @property
+    def since_version(self) -> Version:
+        """``since`` as numbers: 1.10 is later than 1.9."""
+        major, _, minor = self.since.partition(".")
+        return int(major), int(minor)
+
+
+_VERSION = re.compile(r"(?:[1-9][0-9]*)\.(?:0|[1-9][0-9]*)", re.ASCII)
 
 
 Reach = Literal["process", "host", "network"]
@@ -61,12 +84,24 @@ class Capabilities:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
+class Fallback(NamedTuple):
+    """How an operation that came with a minor version is answered for an adapter that was written before it."""
+
+    operation: str
+    """An older operation, which is given the same arguments."""
+    meaning: Callable[[Any], Any]
+    """From its answer to that of the newer one."""
+
+
 @dataclass(frozen=True, slots=True)
 class PortSpec:
     """A port: its Protocol, capabilities, argument checks and contract.
 
     ``checks`` maps an operation to a function of ``(capabilities, *the operation's arguments)`` that raises
-    ``InvalidArgument`` or ``Unsupported``; the guard calls it before the adapter.
+    ``InvalidArgument`` or ``Unsupported``; the guard calls it before the adapter. ``fallbacks`` maps an operation that
+    came with a minor version to what stands in for it where an adapter, or its sync face, has no method that fits it.
+
+    :raises ValueError: a clause is of a later version than the port's, or two have one id
     """
 
     name: str
@@ -75,16 +110,41 @@ class PortSpec:
     summary: str
     clauses: tuple[Clause, ...]
     checks: Mapping[str, Callable[..., None]] = field(default_factory=dict)
-    version: tuple[int, int] = (1, 0)
+    version: Version = (1, 0)
+    fallbacks: Mapping[str, Fallback] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for one in self.clauses:
+            if one.id in seen:
+                raise ValueError(f"{self.name} has two clauses {one.id}")
+            if one.since_version > self.version:
+                raise ValueError(f"{one.id} is of contract {one.since}, and {self.name} is at {self.contract}")
+            seen.add(one.id)
+
+    @property
+    def contract(self) -> str:
+        """``version`` as it is written: "1.1"."""
+        return f"{self.version[0]}.{self.version[1]}"
+
+    def advisory(self, clause: Clause) -> bool:
+        """Whether the clause came with this very minor version: adapters have until the next one to keep it.
+
+        What came with a major version ("2.0") counts at once: no adapter of the earlier one is taken for it.
+        """
+        return clause.since_version == self.version and self.version[1] > 0
 
     def digest(self) -> str:
-        """Changes with the page's version, operations, capabilities or clauses: what a certificate speaks of."""
+        """Changes with the page's version, operations, capabilities or clauses: what a certificate speaks of.
+
+        ``since`` is part of it: under another one the same outcomes may give another verdict.
+        """
         from .op import operations
 
-        said = [f"{self.name} {self.version[0]}.{self.version[1]}"]
+        said = [f"{self.name} {self.contract}"]
         said += [f"{op.name}{op.signature}{op.effect}" for op in operations(self.protocol).values()]
         said += [f"{f.name}: {f.type}" for f in fields(self.capabilities)]
-        said += [f"{c.id} {c.level} {c.text}" for c in self.clauses]
+        said += [f"{c.id} {c.since} {c.level} {c.text}" for c in self.clauses]
         return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
 
 

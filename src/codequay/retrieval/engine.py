@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from time import perf_counter
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..ports.chunks import Chunk, ChunkRef, DefinitionHit, FileRef, PlacedChunk
 from ..ports.generations import Scope
@@ -33,8 +33,7 @@ VERIFY_BATCH = 32
 Granularity = Literal["file", "chunk", "symbol"]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One hit: the chunk, its place, why it is there, and the line that shows it best."""
 
     placed: PlacedChunk

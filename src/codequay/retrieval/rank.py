@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from ..ports.chunks import DefinitionHit
 from ..ports.lexical import RankHit, RankPlace
 from .prepare import Prepared
 from .signals import (
+    HEADER,
     MIN_PREFIX,
     SAME_STEM,
     PathTable,
@@ -46,6 +48,8 @@ class Span(NamedTuple):
 
 
 _NO_SPAN = Span("", 0, 0, 0.0, 0.0, 0, "")
+_make_span = partial(tuple.__new__, Span)
+"""``Span._make`` without its check: a question makes some 40."""
 
 
 @dataclass(slots=True)
@@ -77,8 +81,10 @@ class Evidence:
                 of_file[one.chunk_id] = one
         self.totals: dict[Key, float] = self.file_scores.copy()
         """Lexical score: of the file's best chunk and of itself."""
-        # of a file's hits, which come worst first here, the last one stays
-        best = dict(zip(reversed(self._files), [score for _, score in reversed(chunk_hits)], strict=True))
+        best: dict[Key, float] = {}
+        for key, hit in zip(self._files, chunk_hits, strict=True):
+            if key not in best:
+                best[key] = hit[1]
         for key, score in best.items():
             self.totals[key] = score + self.totals.get(key, 0.0)
         self.add_files(self.definitions)
@@ -92,8 +98,9 @@ class Evidence:
         """The ranked chunks of some files, best first."""
         found: dict[Key, list[RankHit]] = {key: [] for key in keys}
         for key, hit in zip(self._files, self._chunk_hits, strict=True):
-            if key in found:
-                found[key].append(hit)
+            hits = found.get(key)
+            if hits is not None:
+                hits.append(hit)
         return found
 
 
@@ -106,10 +113,10 @@ def _spans(hits: Sequence[RankHit], defined: Mapping[str, DefinitionHit]) -> lis
     return found
 
 
-def _span(place: RankPlace, score: float, hit: DefinitionHit | None = None) -> Span:
+def _span(place: RankPlace, score: float, hit: DefinitionHit | None) -> Span:
     _, start, chunk_id, end, _ = place
     if hit is None:
-        return Span(chunk_id, start, end, score, 0.0, 0, "")
+        return _make_span((chunk_id, start, end, score, 0.0, 0, ""))
     return Span(chunk_id, start, end, score, definition_share(hit.kind), hit.line, hit.name)
 
 
@@ -129,12 +136,16 @@ def fuse(
             ordered[key] = _ordered(_spans(hits, evidence.definitions[key]), per_definition, bonus)
             totals[key] = ordered[key][0][0] + file_scores.get(key, 0.0)
     stems, starts = asked.stems, {word[:MIN_PREFIX] for word in asked.words}
+    unmarked = stems.union(starts, (HEADER,)).isdisjoint
     folders: dict[tuple[str, ...], float] = {}
     implementations: frozenset[str] | None = None
     negatives: list[float] = []
     for key, score in totals.items():
         signals = paths[key[1]]
-        penalty, of_name, _, of_folder, folder_starts, header_of = signals
+        penalty, marks, of_name, _, of_folder, folder_starts, header_of = signals
+        if unmarked(marks):
+            negatives.append(-score * penalty)
+            continue
         if header_of:
             if implementations is None:
                 implementations = implementation_stems([path for _, path in totals])
@@ -155,7 +166,8 @@ def fuse(
     for negative, key in scored:
         signals = paths[key[1]]
         spans = ordered.get(key) or [
-            (score, _span(place, score)) for place, score in known[key][:shown]
+            (score, _make_span((chunk_id, start, end, score, 0.0, 0, "")))
+            for (_, start, chunk_id, end, _), score in known[key][:shown]
         ] or [(0.0, _NO_SPAN)]  # fmt: skip
         file_score, stem = file_scores.get(key, 0.0), per_stem * stem_coverage(signals, stems)
         folder = folders.get(signals.folder, 0.0)

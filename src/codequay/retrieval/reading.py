@@ -1,17 +1,17 @@
-"""Reading what is indexed without a query: a file, a line, and the state of the repositories."""
+"""Reading what is indexed without a query: a file, a line."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..ports.chunks import FileRef, Location
 from ..ports.errors import NotFound
 from ..ports.generations import ScopeEntry
-from ..ports.metadata import Published, Repo
 from ..ports.paths import stored_path
 from .engine import assemble
-from .scope import Place, StoresInUse, View, cold, is_inside, resolve
+from .scope import Place, StoresInUse, View, is_inside, resolve, tops
 from .steps import Call, Steps
 
 
@@ -30,14 +30,6 @@ class Shown(NamedTuple):
     snapshot: str
 
 
-class State(NamedTuple):
-    """A repository, its root, and the ports whose configured store does not hold it."""
-
-    published: Published
-    root: str
-    cold: tuple[str, ...]
-
-
 def show(place: Place, stores: StoresInUse, file: str, line: int | None) -> Steps[tuple[View, Shown]]:
     """The file, or the chunk that covers the line, with what was in view. ``file`` is an absolute path, or one inside a
     repository.
@@ -46,7 +38,7 @@ def show(place: Place, stores: StoresInUse, file: str, line: int | None) -> Step
     """
     view = yield from resolve(place, stores)
     published = {one.repo_id: one for one in view.published}
-    refs = [ref for ref in _refs(file, tuple(view.repos.values())) if ref.repo_id in published]
+    refs = [ref for ref in _refs(file, tops(view.repos.values(), place)) if ref.repo_id in published]
     scope = tuple(ScopeEntry(ref.repo_id, published[ref.repo_id].generation) for ref in refs)
     (files,) = yield (Call("chunks", "of_file", (refs,), {"scope": scope}),)
     for ref, placed in zip(refs, files, strict=True):
@@ -70,29 +62,10 @@ def show(place: Place, stores: StoresInUse, file: str, line: int | None) -> Step
     )
 
 
-def _refs(file: str, repos: tuple[Repo, ...]) -> list[FileRef]:
-    """What a path may mean: in the innermost repository that holds it, or relative to each."""
+def _refs(file: str, roots: Mapping[str, str]) -> list[FileRef]:
+    """What a path may mean: in the innermost repository that holds it, or relative to each. ``roots`` are by id."""
     if os.path.isabs(file):
-        holding = sorted((r for r in repos if is_inside(file, r.root)), key=lambda r: -len(r.root))
-        return [FileRef(r.repo_id, stored_path(os.path.relpath(file, r.root))) for r in holding if file != r.root]
+        holding = sorted((one for one in roots if is_inside(file, roots[one])), key=lambda one: -len(roots[one]))
+        return [FileRef(one, stored_path(os.path.relpath(file, roots[one]))) for one in holding if file != roots[one]]
     path = stored_path(os.path.normpath(file))
-    return [] if path in (".", "..") or path.startswith("../") else [FileRef(r.repo_id, path) for r in repos]
-
-
-def states(place: Place, stores: StoresInUse) -> Steps[list[State]]:
-    """Every repository of the index, by id. Empty when nothing is published."""
-    answers = yield (
-        Call("metadata", "published"),
-        Call("metadata", "scan", (), {"limit": 10_000}),
-        *(Call(port, "identity") for port in stores.adapters),
-    )
-    roots = {repo.repo_id: repo.root for repo in answers[1].repos}
-    identities = dict(zip(stores.adapters, answers[2:], strict=True))
-    return [
-        State(
-            one,
-            roots.get(one.repo_id, place.index_root),
-            tuple(port for port, identity in identities.items() if cold(one, port, stores, identity)),
-        )
-        for one in answers[0]
-    ]
+    return [] if path in (".", "..") or path.startswith("../") else [FileRef(one, path) for one in roots]

@@ -75,6 +75,8 @@ _GENERIC = frozenset({"mod", "index", "__init__", "package-info", "lib"})
 """File names that stand for their folder."""
 _LAYOUT = frozenset({"src", "lib"})
 _HEADERS = (".h", ".hpp")
+HEADER = "."
+"""Marks a header: no stem or beginning of a word has this form."""
 _IMPLEMENTATIONS = (".c", ".cc", ".cpp")
 _TYPE_KINDS = CLASS_KINDS | {"namespace"}
 FUNCTION_SHARE = 0.6
@@ -94,6 +96,8 @@ class PathSignals(NamedTuple):
     """
 
     penalty: float
+    marks: frozenset[str]
+    """Stems, beginnings and ``HEADER``: to a question that has none of them the path says no more than its penalty."""
     stems: frozenset[str]
     name: str
     folder: tuple[str, ...]
@@ -124,12 +128,15 @@ def path_signals(path: str, weights: Weights) -> PathSignals:
         above = [part for part in folder.split("/") if part and part not in _LAYOUT]
         name = above[-1] if above else name
     words = tuple(dict.fromkeys(p for w in WORD.findall(folder.rpartition("/")[2]) for p in parts(w)))
+    stems = frozenset(stem(p) for w in WORD.findall(name) for p in parts(w))
+    starts = frozenset(word[:MIN_PREFIX] for word in words)
     return PathSignals(
         penalty=_penalty(path, base, weights),
-        stems=frozenset(stem(p) for w in WORD.findall(name) for p in parts(w)),
+        marks=stems.union(starts, (HEADER,) if base.endswith(_HEADERS) else ()),
+        stems=stems,
         name=joined(name),
         folder=words,
-        folder_starts=frozenset(word[:MIN_PREFIX] for word in words),
+        folder_starts=starts,
         header_of=path[: path.rfind(".")].replace("-inl", "") if base.endswith(_HEADERS) else "",
     )
 

@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 from tests.contexts import run
+from tests.permissions import bare_environment
 
 START_S = 60.0
 PASSWORD = 'it\'s "secret"'
@@ -94,7 +95,8 @@ class Server:
                     "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.folder}",
                     "-c", "fsync=off", "-c", "full_page_writes=off",
                 ],
-                stdout=log, stderr=log, start_new_session=True, cwd="/", **self.owner,
+                stdout=log, stderr=log, start_new_session=True,
+                cwd="/", env=bare_environment(self.folder), **self.owner,
             )  # fmt: skip
         deadline = time.monotonic() + START_S
         while True:
@@ -131,9 +133,15 @@ class Server:
 
         return run(do())
 
-    def _do(self, name: str, *words: str, env: dict[str, str] | None = None) -> None:
-        all_of_it = {**os.environ, **(env or {})}
-        done = subprocess.run(
-            [str(self._bin / name), *words], capture_output=True, cwd="/", env=all_of_it, **self.owner
+    def psql(self, script: str, *, database: str) -> None:
+        """A script of the superuser, in the server's own client."""
+        self._do(
+            "psql", "-X", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), "-c", script, env={"PGPASSWORD": PASSWORD}
         )
+
+    def _do(self, name: str, *words: str, env: dict[str, str] | None = None) -> None:
+        done = subprocess.run(
+            [str(self._bin / name), *words],
+            capture_output=True, cwd="/", env=bare_environment(self.folder) | (env or {}), **self.owner,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr.decode()

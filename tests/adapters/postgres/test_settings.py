@@ -26,6 +26,10 @@ REFUSED = (
     "postgresql://app:s3cret@x@127.0.0.1:5432/db",
     "postgresql://app:s3cret@127.0.0.1:s3cret/db",
     "postgresql://app:s3cret@[::1/db",
+    "postgresql://app:s3cret@h:65536/db",
+    "postgresql://app:s3cret@h:0/db",
+    "postgresql://app:s3cret@h:\u0662/db",
+    "postgresql://app:s3cret@/db?host=h&port=65536",
     "mysql://app:s3cret@127.0.0.1/db",
 )
 TAKEN = (
@@ -53,6 +57,11 @@ def test_a_dsn_of_any_usual_form_is_taken(dsn: str) -> None:
 def test_a_certificate_that_nobody_would_look_at_is_refused() -> None:
     with pytest.raises(ValidationError, match="sslrootcert needs sslmode"):
         PostgresConfig(dsn=SecretStr(TAKEN[0]), sslrootcert="/etc/ca.pem")
+
+
+def test_a_schema_with_a_name_of_the_servers_own_is_refused() -> None:
+    with pytest.raises(ValidationError, match="must not begin with pg_"):
+        PostgresConfig(dsn=SecretStr(TAKEN[0]), schema="pg_mine")
 
 
 @pytest.mark.parametrize("cached", [100, 0])

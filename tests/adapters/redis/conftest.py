@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 
+from tests.permissions import open_folder
 from tests.servers import unverified
 
 from .server import Server, program
@@ -19,14 +18,13 @@ def server() -> Iterator[Server]:
     """A server of our own, because these tests pause it, stop it and look into it."""
     if program() is None:
         unverified("no redis-server on PATH")
-    folder = Path(tempfile.mkdtemp(prefix="codequay-redis-"))
-    one = Server(folder / "server")
-    try:
-        one.start()
-        yield one
-    finally:
-        one.stop()
-        shutil.rmtree(folder)
+    with open_folder() as folder:
+        one = Server(folder / "server")
+        try:
+            one.start()
+            yield one
+        finally:
+            one.stop()
 
 
 @pytest.fixture
@@ -34,17 +32,11 @@ def make() -> Iterator[Callable[..., Server]]:
     """Makes servers with options of their own; they are ended with the test."""
     if program() is None:
         unverified("no redis-server on PATH")
-    made: list[Server] = []
+    with ExitStack() as ending:
 
-    def one(*, sentinel: bool = False, **words: str) -> Server:
-        # a socket's path must be short
-        folder = Path(tempfile.mkdtemp(prefix="cq-redis-"))
-        made.append(Server(folder, sentinel=sentinel, **words))
-        return made[-1]
+        def one(*, sentinel: bool = False, **words: str) -> Server:
+            server = Server(ending.enter_context(open_folder()), sentinel=sentinel, **words)
+            ending.callback(server.stop)
+            return server
 
-    try:
         yield one
-    finally:
-        for server in made:
-            server.stop()
-            shutil.rmtree(server.folder)

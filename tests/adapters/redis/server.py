@@ -45,7 +45,8 @@ class Server:
             options |= {"save": '""', "appendonly": "no", "unixsocket": str(self.socket)}
             options["repl-diskless-sync-delay"] = "0"
         options |= {name.replace("_", "-"): value for name, value in words.items()}
-        self._file.write_text("".join(f"{name} {value}\n" for name, value in options.items()))
+        quoted = {name: f'"{value}"' if value.startswith("/") else value for name, value in options.items()}
+        self._file.write_text("".join(f"{name} {value}\n" for name, value in quoted.items()))
 
     def configure(self, *lines: str) -> None:
         """Lines more for the server's file, before it is started."""

@@ -20,14 +20,14 @@ from tests.contexts import run
 from .server import Server, free_port
 from .stores import FAILURES, cache, config, failed, lock
 
-RULES = "resetchannels &codequay:* ~codequay:* +get +mget +set +unlink +del +pttl +pexpire +scan +eval +evalsha"
+RULES = "resetchannels &codequay:* ~codequay:* +get +mget +set +unlink +del +exists +pttl +pexpire +scan +eval +evalsha"
 MORE_RULES = "+publish +subscribe +time +ping +info +select +client|setname +config|get"
 
 
 async def works(chosen: RedisConfig) -> None:
     async with cache(chosen) as store, lock(chosen) as leases:
         await store.set("k", b"v")
-        assert await store.get("k") == b"v"
+        assert await store.get("k") == b"v" and await store.exists("k")
         assert (await store.scan()).keys == ("k",)
         lease = await leases.acquire("k", ttl=10)
         assert lease is not None
@@ -132,6 +132,30 @@ def test_who_is_not_let_in_is_told_so_without_the_password(make: Any) -> None:
     run(works(config(server, password="right")))
 
 
+async def outlives(chosen: RedisConfig, primary: Server, sentinel: Server) -> None:
+    """The primary is killed while somebody waits for a lease, and the fence goes on rising at the next one."""
+    async with lock(chosen) as store:
+        first = await store.acquire("k", ttl=1)
+        assert first is not None and first.fence is not None
+        waiting = asyncio.create_task(store.acquire("k", ttl=1, wait=60))
+        deadline = time.monotonic() + 20
+        while int(primary.ask("INFO", "replication")["connected_slaves"]) < 1:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+        while (said := sentinel.ask("SENTINEL", "MASTER", "main"))[said.index(b"num-other-sentinels") + 1] != b"2":
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+        primary.stop()
+        second = None
+        while second is None:
+            assert time.monotonic() < deadline + 20
+            try:
+                second = await waiting if not waiting.done() else await store.acquire("k", ttl=1)
+            except FAILURES:
+                await asyncio.sleep(0.1)
+        assert second.fence is not None and second.fence > first.fence
+
+
 def test_sentinel_names_the_primary_also_after_a_failover(make: Any) -> None:
     primary, replica = make(), make()
     primary.start()
@@ -155,28 +179,57 @@ def test_sentinel_names_the_primary_also_after_a_failover(make: Any) -> None:
     said = run(refusal(config(sentinels[0])))
     assert said.error is FailedPrecondition and "Sentinel" in said.message
 
-    async def body() -> None:
-        async with lock(chosen) as store:
-            first = await store.acquire("k", ttl=1)
-            assert first is not None and first.fence is not None
-            waiting = asyncio.create_task(store.acquire("k", ttl=1, wait=60))
-            deadline = time.monotonic() + 20
-            while int(primary.ask("INFO", "replication")["connected_slaves"]) < 1:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.1)
-            while (said := sentinels[0].ask("SENTINEL", "MASTER", "main"))[
-                said.index(b"num-other-sentinels") + 1
-            ] != b"2":
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.1)
-            primary.stop()
-            second = None
-            while second is None:
-                assert time.monotonic() < deadline + 20
-                try:
-                    second = await waiting if not waiting.done() else await store.acquire("k", ttl=1)
-                except FAILURES:
-                    await asyncio.sleep(0.1)
-            assert second.fence is not None and second.fence > first.fence
+    run(outlives(chosen, primary, sentinels[0]))
 
-    run(body())
+
+def test_sentinel_over_tls_to_every_server(make: Any, certificates: Path) -> None:
+    """Sentinels, primary and replica speak TLS, among themselves too, and ask each client for a certificate."""
+    ca, key, crt = (str(certificates / name) for name in ("ca.crt", "server.key", "server.crt"))
+    tls = {"tls_cert_file": crt, "tls_key_file": key, "tls_ca_cert_file": ca, "tls_replication": "yes"}
+
+    def over_tls(**more: Any) -> tuple[Server, int]:
+        port = free_port()
+        return make(tls_port=str(port), **tls, **more), port
+
+    primary, at = over_tls(replica_announce_ip="localhost")
+    replica, _ = over_tls(replica_announce_ip="localhost", replicaof=f"localhost {at}")
+    primary.start()
+    replica.start()
+    sentinels = [over_tls(sentinel=True) for _ in range(3)]
+    for one, _ in sentinels:
+        one.configure(
+            "sentinel resolve-hostnames yes",
+            "sentinel announce-hostnames yes",
+            f"sentinel monitor main localhost {at} 2",
+            "sentinel down-after-milliseconds main 500",
+            "sentinel failover-timeout main 3000",
+        )
+        one.start()
+    hosts = ",".join(f"localhost:{port}" for _, port in sentinels)
+    chosen = config(
+        url=f"sentinel://{hosts}/main?tls=true", ca_file=ca, cert_file=crt, key_file=key, timeout=3, connect_timeout=1
+    )
+    run(works(chosen))
+
+    def refused(**wrong: Any) -> Any:
+        return run(refusal(chosen.model_copy(update=wrong)))
+
+    bare = {"cert_file": "", "key_file": ""}
+    for wrong in ({"ca_file": ""}, {"url": chosen.url.replace("localhost", "127.0.0.1")}):
+        said = refused(**wrong)
+        assert said.error is FailedPrecondition and "not trusted" in said.message and "ca_file" in said.remedy
+    assert refused(**bare).error in (FailedPrecondition, Unavailable), "what it says may be lost with the connection"
+    said = refused(url=chosen.url.replace("?tls=true", ""), ca_file="", **bare)
+    assert said.error is Unavailable and "no Sentinel names the primary" in said.message
+    asked = sentinels[0][0]
+    said = refused(url=f"sentinel://localhost:{asked.port}/main?tls=true")
+    assert said.error is Unavailable and "no answer" in said.message
+
+    for one, _ in sentinels:
+        one.ask("SENTINEL", "CONFIG", "SET", "announce-hostnames", "no")
+    said = refused()
+    assert said.error is FailedPrecondition and "not trusted" in said.message, "the certificate has no address"
+    for one, _ in sentinels:
+        one.ask("SENTINEL", "CONFIG", "SET", "announce-hostnames", "yes")
+
+    run(outlives(chosen, primary, asked))

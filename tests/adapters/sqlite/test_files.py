@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -24,7 +22,7 @@ from codequay.ports.chunks import ChunkRef, FileChunks, FileRef
 from codequay.ports.errors import Conflict, Corrupt, FingerprintMismatch, LockBusy, NotFound, ResourceExhausted
 from tests.adapters.sqlite.stores import REPO, chunk_store, make_file, make_files, publish, scope
 from tests.contexts import run
-from tests.permissions import bound_reader, without_override
+from tests.permissions import bound_reader, open_folder, without_override
 
 
 async def _index(data: Path, count: int = 5) -> None:
@@ -236,13 +234,9 @@ def test_classify_knows_only_its_own() -> None:
 
 
 @pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that every user may enter."""
-    path = Path(tempfile.mkdtemp())
-    path.chmod(0o755)
-    yield path
-    path.chmod(0o755)
-    shutil.rmtree(path)
+def folder() -> Iterator[Path]:
+    with open_folder() as path:
+        yield path
 
 
 _SEARCH = """
@@ -261,12 +255,12 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
-def test_read_only_folder_can_be_searched(open_folder: Path) -> None:
-    run(_index(open_folder))
-    (open_folder / "codequay.db").chmod(0o444)
-    open_folder.chmod(0o555)
+def test_read_only_folder_can_be_searched(folder: Path) -> None:
+    run(_index(folder))
+    (folder / "codequay.db").chmod(0o444)
+    folder.chmod(0o555)
     done = subprocess.run(
-        [sys.executable, "-c", _SEARCH, str(open_folder)],
+        [sys.executable, "-c", _SEARCH, str(folder)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=without_override,
         capture_output=True,
@@ -274,7 +268,7 @@ def test_read_only_folder_can_be_searched(open_folder: Path) -> None:
         check=False,
     )
     assert (done.stdout, done.returncode) == ("4\n", 0), done.stderr
-    assert [p.name for p in open_folder.iterdir()] == ["codequay.db"]
+    assert [p.name for p in folder.iterdir()] == ["codequay.db"]
 
 
 _FOLLOW = """
@@ -301,31 +295,31 @@ def _put(connection: sqlite3.Connection, name: str) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
 @pytest.mark.parametrize("live", [False, True])
-def test_reader_of_a_read_only_folder_follows_those_who_may_write(open_folder: Path, live: bool) -> None:
+def test_reader_of_a_read_only_folder_follows_those_who_may_write(folder: Path, live: bool) -> None:
     def begin() -> Database:
-        open_folder.chmod(0o755)
-        return Database(open_folder / "codequay.db", INDEX, SqliteDefaults(), readonly=False)
+        folder.chmod(0o755)
+        return Database(folder / "codequay.db", INDEX, SqliteDefaults(), readonly=False)
 
     with closing(begin()) as writer:
         writer.write(_put, "1")
         if not live:
             writer.close()
-        open_folder.chmod(0o555)
-        child = bound_reader(_FOLLOW, open_folder)
+        folder.chmod(0o555)
+        child = bound_reader(_FOLLOW, folder)
         assert child.stdin is not None
         assert child.stdout is not None
         with child, child.stdin:
             assert child.stdout.readline() == "1\n"
             with closing(begin()) as other:
                 other.write(_put, "2")
-                open_folder.chmod(0o555)
+                folder.chmod(0o555)
                 child.stdin.write("\n")
                 child.stdin.flush()
                 assert child.stdout.readline() == "2\n", "the log is read too"
-                open_folder.chmod(0o755)
+                folder.chmod(0o755)
                 other.write(_put, "3")
                 other.checkpoint()
-            open_folder.chmod(0o555)
+            folder.chmod(0o555)
             child.stdin.write("\n")
             child.stdin.flush()
             assert child.stdout.readline() == "3\n", "so is what was moved into the file"

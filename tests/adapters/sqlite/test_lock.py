@@ -128,6 +128,7 @@ def test_a_killed_owner_is_replaced_at_once(tmp_path: Path, reaped: bool) -> Non
     run(main())
 
 
+@pytest.mark.durability
 @posix
 def test_owners_that_are_killed_at_random_never_let_two_in_and_block_nobody(tmp_path: Path) -> None:
     log, rng, begun = tmp_path / "log", random.Random(8), time.monotonic()

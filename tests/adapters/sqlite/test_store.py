@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from codequay.adapters.sqlite import lookup, reading
+from codequay.adapters.sqlite import connection, lookup, reading
 from codequay.adapters.sqlite.cache import open_cache
 from codequay.adapters.sqlite.config import SqliteConfig
 from codequay.adapters.sqlite.defaults import SqliteDefaults
 from codequay.adapters.sqlite.metadata import open_metadata
 from codequay.adapters.sqlite.schema import INDEX, pack_id, unpack_id
 from codequay.ports.chunks import ChunkRef, FileChunks, FileRef, Location
+from codequay.ports.errors import NotIndexed
 from codequay.ports.generations import GenerationState
 from codequay.ports.metadata import Repo
 from tests.adapters.sqlite.stores import REPO, chunk_store, make_file, make_files, publish, scope
@@ -273,5 +274,39 @@ def test_a_chunk_that_is_remembered_is_still_only_shown_where_it_lies(tmp_path: 
                 assert [bool(placed) for placed in await store.get(refs, scope=scope(1))] == [True, False]
                 assert [bool(placed) for placed in await store.get(refs, scope=scope(2))] == [False, True]
             assert await store.get([ChunkRef(REPO, "b.py", old.chunks[0].id)], scope=scope(1)) == [None]
+
+    run(main())
+
+
+def test_what_a_connection_remembers_ends_with_the_next_commit_of_another(tmp_path: Path) -> None:
+    old, new, other = make_file("a.py", "def old\n"), make_file("a.py", "def new\n"), make_file("b.py", "def other\n")
+    refs = [ChunkRef(REPO, file.path, file.chunks[0].id) for file in (old, new, other)]
+
+    async def main() -> None:
+        async with chunk_store(tmp_path) as writer, chunk_store(tmp_path, readonly=True) as reader:
+            for shown, expected in ((old, [True, False, True]), (new, [False, True, True])):
+                await publish(writer, 1, [shown, other])
+                for _ in range(2):
+                    assert [bool(placed) for placed in await reader.get(refs, scope=scope(1))] == expected
+                    assert (await reader.at([Location(REPO, "a.py", 1)], scope=scope(1)))[0] is not None
+                await writer.purge(REPO)
+                with pytest.raises(NotIndexed):
+                    await reader.get(refs, scope=scope(1))
+
+    run(main())
+
+
+def test_a_full_memory_of_places_starts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MEMO", 3)
+    files = make_files(10)
+    refs = [ChunkRef(REPO, file.path, file.chunks[0].id) for file in files]
+
+    async def main() -> None:
+        async with chunk_store(tmp_path) as store:
+            await publish(store, 1, files)
+            for _ in range(3):
+                assert [placed and placed.path for placed in await store.get(refs, scope=scope(1))] == [
+                    file.path for file in files
+                ]
 
     run(main())

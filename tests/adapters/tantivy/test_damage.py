@@ -100,6 +100,14 @@ def test_a_damaged_file_of_a_segment_is_never_searched(tmp_path: Path, sound: Pa
         file.write_bytes(DAMAGE[how](data))
         assert outcome(tmp_path, readonly=True) is Corrupt, file.suffix
         assert outcome(tmp_path) is Corrupt, file.suffix
+        file.write_bytes(data)
+    assert outcome(tmp_path) == run(answers(sound))
+
+
+def test_a_missing_file_of_a_segment_is_told(tmp_path: Path, sound: Path) -> None:
+    shutil.copytree(sound, tmp_path, dirs_exist_ok=True)
+    for file in files_of(tmp_path):
+        data = file.read_bytes()
         file.unlink()
         assert outcome(tmp_path, readonly=True) is Corrupt, file.suffix
         file.write_bytes(data)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -25,7 +24,7 @@ from codequay.ports.errors import Conflict, FingerprintMismatch, LockBusy, NotFo
 from codequay.ports.generations import ScopeEntry
 from codequay.ports.lexical import AllOf, AnyOf, Literal_, Plan, Term, Where
 from tests.contexts import run
-from tests.permissions import without_override
+from tests.permissions import open_folder, without_override
 
 from .stores import SCOPE, index, lex_file, publish
 
@@ -257,8 +256,7 @@ def test_an_index_in_a_read_only_folder_is_searched() -> None:
         async with index(data) as store:
             await publish(store, [lex_file("a.py", "alpha")])
 
-    home = Path(tempfile.mkdtemp())
-    try:
+    with open_folder() as home:
         data = home / "data"
         run(prepare(data))
         subprocess.run(["chmod", "-R", "a+rX,a-w", str(home)], check=True)
@@ -267,10 +265,8 @@ def test_an_index_in_a_read_only_folder_is_searched() -> None:
         done = subprocess.run(
             command, env=env, check=False, capture_output=True, text=True, preexec_fn=without_override
         )
-        assert done.stdout == "['a.py']\n", done.stderr
-    finally:
         subprocess.run(["chmod", "-R", "u+w", str(home)], check=True)
-        shutil.rmtree(home)
+        assert done.stdout == "['a.py']\n", done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 
 from tests.adapters.tantivy.stores import index, lex_file, publish
 from tests.contexts import run
-from tests.permissions import bound_reader
+from tests.permissions import bound_reader, open_folder
 
 _FOLLOW = """
 import asyncio, sys
@@ -34,12 +32,9 @@ asyncio.run(main())
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that every user may enter."""
-    path = Path(tempfile.mkdtemp())
-    path.chmod(0o755)
-    yield path
-    _allow(path, writing=True)
-    shutil.rmtree(path)
+    with open_folder() as path:
+        yield path
+        _allow(path, writing=True)
 
 
 def _allow(folder: Path, *, writing: bool) -> None:

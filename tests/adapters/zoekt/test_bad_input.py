@@ -259,7 +259,7 @@ def test_an_indexer_that_says_success_and_makes_nothing(server: Server, tmp_path
 
 
 def test_a_cancelled_seal_ends_the_indexer(server: Server, tmp_path: Path) -> None:
-    program = _script(tmp_path / "index", f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    program = _script(tmp_path / "index", f"echo $$ > '{tmp_path}/pid'; exec sleep 60")
 
     async def body() -> None:
         async with opened(server.config(indexer=program), tmp_path / "data") as store:

@@ -98,3 +98,5 @@ def test_managed_needs_a_folder() -> None:
         ZoektConfig()
     with pytest.raises(ValueError, match="no user or password"):
         ZoektConfig(url="http://me:secret@host", mode="external")
+    with pytest.raises(ValueError, match=r"no \? and no #"):
+        ZoektConfig(url="http://host/?token=secret", mode="external")

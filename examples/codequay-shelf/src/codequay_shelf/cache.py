@@ -41,6 +41,9 @@ class ShelfCache:
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         return await self._ctx.run_sync(lambda: [self._read(key)[0] for key in keys])
 
+    async def exists(self, key: str) -> bool:
+        return await self.get(key) is not None
+
     async def set(self, key: str, value: bytes, *, ttl: float | None = None) -> None:
         await self.set_many({key: value}, ttl=ttl)
 

@@ -73,7 +73,7 @@ def _walk(root: str, exclude: frozenset[str]) -> list[SourceFile]:
     """By path. A folder that cannot be listed is named as a file, so that reading it says why."""
     found: list[SourceFile] = []
     pending = [b""]
-    top = os.fsencode(root)
+    top, own = os.fsencode(root), os.fsencode(INDEX_FOLDER)
     while pending:
         folder = pending.pop()
         try:
@@ -84,16 +84,16 @@ def _walk(root: str, exclude: frozenset[str]) -> list[SourceFile]:
                 raise
             found.append(SourceFile(path_from_bytes(folder), "file", 0o040000, 0, 0))
             continue
+        above = folder + b"/" if folder else b""
         for entry in entries:
-            name = folder + b"/" + entry.name if folder else entry.name
             if entry.is_dir(follow_symlinks=False):
                 if path_from_bytes(entry.name) not in exclude:
-                    pending.append(name)
-                continue
-            try:
-                file = file_of(path_from_bytes(name), entry.stat(follow_symlinks=False))
-            except OSError:
-                continue
-            if file is not None and entry.name != os.fsencode(INDEX_FOLDER):
-                found.append(file)
+                    pending.append(above + entry.name)
+            elif entry.name != own:
+                try:
+                    file = file_of(path_from_bytes(above + entry.name), entry.stat(follow_symlinks=False))
+                except OSError:
+                    continue
+                if file is not None:
+                    found.append(file)
     return sorted(found)

@@ -28,6 +28,8 @@ _PROGRAMS = (
     "uploadpack.packObjectsHook",
 )
 """Settings that name a program to run."""
+_OF_THE_USER = ("core.excludesFile", "core.attributesFile")
+"""Files of the user's own that the adapter obeys; what the kit expects does not depend on them."""
 _HOOKS = ("fsmonitor-watchman", "post-checkout", "post-index-change", "pre-commit", "reference-transaction")
 
 
@@ -45,6 +47,8 @@ class GitTree(DiskTree):
         super().__init__(folder)
         self._commits = 0
         self._git("init", "-q", "-b", self.branch)
+        for setting in _OF_THE_USER:
+            self._git("config", setting, os.devnull)
 
     async def commit(self) -> str:
         self._commits += 1

@@ -46,6 +46,9 @@ class _Reads:
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         return [self.get(key) for key in keys]
 
+    def exists(self, key: str) -> bool:
+        return self.entry(key) is not None
+
     def ttl(self, key: str) -> float:
         found = self.entries.get(key)
         if found is None:
@@ -71,6 +74,9 @@ class MemoryCache:
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         return self.sync.get_many(keys)
 
+    async def exists(self, key: str) -> bool:
+        return self.sync.exists(key)
+
     async def ttl(self, key: str) -> float:
         return self.sync.ttl(key)
 
@@ -78,7 +84,7 @@ class MemoryCache:
         self._put(key, value, ttl)
 
     async def add(self, key: str, value: bytes, *, ttl: float | None = None) -> bool:
-        if self.sync.entry(key) is not None:
+        if self.sync.exists(key):
             return False
         self._put(key, value, ttl)
         return True
@@ -88,7 +94,7 @@ class MemoryCache:
             self._put(key, value, ttl)
 
     async def delete(self, keys: Sequence[str]) -> int:
-        there = {key for key in keys if self.sync.entry(key) is not None}
+        there = {key for key in keys if self.sync.exists(key)}
         for key in there:
             self._remove(key)
             self._announce(key)
@@ -96,9 +102,7 @@ class MemoryCache:
 
     async def scan(self, *, prefix: str = "", after: str | None = None, limit: int = 1000) -> KeyPage:
         keys = sorted(
-            key
-            for key in self.sync.entries
-            if key.startswith(prefix) and key > (after or "") and self.sync.entry(key) is not None
+            key for key in self.sync.entries if key.startswith(prefix) and key > (after or "") and self.sync.exists(key)
         )
         return KeyPage(tuple(keys[:limit]), keys[limit - 1] if len(keys) > limit else None)
 
@@ -121,7 +125,7 @@ class MemoryCache:
 
     def _make_room(self) -> None:
         """What has expired goes first, then the oldest, so that what was just stored stays."""
-        for key in [key for key in self.sync.entries if self.sync.entry(key) is None]:
+        for key in [key for key in self.sync.entries if not self.sync.exists(key)]:
             self._remove(key)
         while self._bytes > ROOM:
             self._remove(next(iter(self.sync.entries)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import asyncpg
 
@@ -18,17 +17,15 @@ from codequay.ports.chunks import (
     Location,
     PlacedChunk,
 )
-from codequay.ports.generations import GenerationState, Scope, StageResult, StoreIdentity
-from codequay.ports.spec import BuildContext, PoolStats
+from codequay.ports.generations import GenerationState, Scope, StageResult
+from codequay.ports.spec import BuildContext
 
 from . import generations, staging
 from .config import PostgresConfig
 from .errors import NO_TABLE, state_of
 from .migrations import Store, opened_store, writer
+from .port import ServerPort
 from .reading import Reads
-
-if TYPE_CHECKING:
-    from codequay.ports.diagnose import Finding
 
 
 @asynccontextmanager
@@ -42,30 +39,14 @@ async def open_chunks(config: PostgresConfig, ctx: BuildContext) -> AsyncIterato
     yield PostgresChunks(await opened_store(config, ctx))
 
 
-class PostgresChunks:
+class PostgresChunks(ServerPort):
     """``ChunkStore`` on a server. Each read is one statement and each write one transaction."""
 
+    component = "chunks.postgres"
+
     def __init__(self, store: Store) -> None:
-        self.store = store
-        self._pool = store.pool
-        self._schema = store.pool.schema
+        super().__init__(store)
         self._reads = Reads(store.pool)
-
-    @property
-    def pool(self) -> PoolStats:
-        """The connections that all ports of this instance share."""
-        return self._pool.stats
-
-    async def ping(self) -> None:
-        await self._pool.read("SELECT 1")
-
-    async def diagnose(self) -> list[Finding]:
-        from . import diagnose
-
-        return await diagnose.look(self.store, "chunks.postgres")
-
-    async def identity(self) -> StoreIdentity:
-        return await self.store.identity()
 
     async def generations(self, repo_id: str) -> list[GenerationState]:
         rows = await self._pool.read(

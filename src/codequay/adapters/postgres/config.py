@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-SCHEMES = ("postgresql", "postgres")
+from .address import Address, Unreadable, parse
 
-
-_HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d+)?")
+TRUSTING = ("disable", "allow", "prefer")
+"""Modes in which nobody looks at the server's certificate, and the connection need not be encrypted."""
 
 
 def _dsn(dsn: SecretStr) -> SecretStr:
-    """asyncpg quotes what it cannot read, and that may be a part of the password: it is refused here, unquoted."""
     try:
-        parts = urlsplit(dsn.get_secret_value())
-        readable = parts.scheme in SCHEMES and _is_readable(parts)
-    except ValueError:
-        readable = False
-    if not readable:
+        parse(dsn.get_secret_value())
+    except Unreadable:
         raise ValueError(
             "it must look like postgresql://USER@HOST:PORT/DATABASE, with special characters of user and password"
             " percent-encoded (# as %23, / as %2F, ? as %3F, @ as %40)"
-        )
+        ) from None
     return dsn
-
-
-def _is_readable(parts: SplitResult) -> bool:
-    """
-    :raises ValueError: what follows the question mark is no list of NAME=VALUE
-    """
-    if parts.query:
-        parse_qs(parts.query, strict_parsing=True)
-    login, _, hosts = parts.netloc.rpartition("@")
-    whole = all(_HOST.fullmatch(host) for host in hosts.split(","))
-    return whole and "@" not in login + parts.path and not parts.fragment
 
 
 class PostgresConfig(BaseModel):
@@ -79,8 +63,27 @@ class PostgresConfig(BaseModel):
 
     @model_validator(mode="after")
     def _bounds(self) -> PostgresConfig:
+        if self.db_schema.startswith("pg_"):
+            raise ValueError("schema must not begin with pg_: such names are PostgreSQL's own")
         if self.min_pool > self.max_pool:
             raise ValueError("min_pool must not be above max_pool")
-        if self.sslrootcert and self.sslmode not in ("require", "verify-ca", "verify-full"):
+        if self.sslrootcert and self.encryption in TRUSTING:
             raise ValueError("sslrootcert needs sslmode: require, verify-ca or verify-full")
+        if self.address.direct_tls and self.encryption in TRUSTING:
+            raise ValueError("sslnegotiation=direct in the dsn needs sslmode: require, verify-ca or verify-full")
         return self
+
+    @property
+    def address(self) -> Address:
+        """The dsn, read."""
+        return parse(self.dsn.get_secret_value())
+
+    @property
+    def encryption(self) -> str:
+        """The ``sslmode`` that counts."""
+        return self.sslmode or self.address.options.get("sslmode", "prefer")
+
+    @property
+    def certificates(self) -> Mapping[str, str]:
+        """Files of certificates and what goes with them, by libpq's names."""
+        return {**self.address.options, **({"sslrootcert": self.sslrootcert} if self.sslrootcert else {})}

@@ -35,7 +35,7 @@ _FAREWELLS = frozenset({"25P03", "25P04", "57P01", "57P02", "57P04", "57P05"})
 
 _RETRY = "try again"
 _UP = "check that the server runs and can be reached: adapters.postgres.dsn"
-_TLS = "check sslmode and sslrootcert in [adapters.postgres], and the server's certificate"
+_TLS = "check sslmode and sslrootcert in [adapters.postgres] and in its dsn, and the server's certificate"
 _APPLY = "codequay migrations --apply"
 _GRANT = "let codequay doctor name the missing privilege, and GRANT it; see docs.md"
 _ROOM = "free some space on the server and repeat the command: nothing is half done"
@@ -45,6 +45,14 @@ _POOLER = (
     "a pooler in transaction mode stands between",
     "set adapters.postgres.statement_cache_size = 0",
 )
+_OLD = (FailedPrecondition, "the server is too old", "codequay needs PostgreSQL 13 or later")
+_UNKNOWN_SETTING = (
+    FailedPrecondition,
+    "the dsn has a parameter that the server does not know",
+    "correct adapters.postgres.dsn: see docs.md for its parameters",
+)
+_OURS = ("plan_cache_mode", "jit")
+"""Settings that each session gets from us."""
 _POOLERS_STATE = "08P01"
 _POOLER_SAYS = {
     "startup parameter": "26000",
@@ -67,7 +75,11 @@ _BY_STATE: dict[str, tuple[type[PortError], str, str]] = {
     ),
     "57014": (DeadlineExceeded, "the statement took longer than it may", "raise adapters.postgres.statement_timeout"),
     "28000": (PermissionDenied, "the server lets nobody in this way", "correct user, host and sslmode, or pg_hba.conf"),
-    "28P01": (PermissionDenied, "the server refuses the user or the password", "correct user and password"),
+    "28P01": (
+        PermissionDenied,
+        "the server refuses the user or the password",
+        "correct user and password in [adapters.postgres]; PGPASSWORD and ~/.pgpass are not read",
+    ),
     NO_PRIVILEGE: (PermissionDenied, "the role lacks a privilege", _GRANT),
     "3D000": (
         FailedPrecondition,
@@ -99,9 +111,8 @@ _BY_STATE: dict[str, tuple[type[PortError], str, str]] = {
     ),
     "22P05": (InvalidArgument, "text holds a character that the server's encoding lacks", "use a database in UTF8"),
     "22003": (InvalidArgument, "a number is larger than its column", "see the limits in docs.md"),
-    **dict.fromkeys(
-        ("0A000", "42704"), (FailedPrecondition, "the server is too old", "codequay needs PostgreSQL 13 or later")
-    ),
+    "0A000": _OLD,
+    "42704": _OLD,
     "XX001": (Corrupt, "the server's data is damaged", "look into the server's log, and restore from a backup"),
     "XX002": (Corrupt, "an index of the server is damaged", "REINDEX it"),
 }
@@ -184,6 +195,12 @@ def classify(exc: BaseException) -> Verdict | None:
         return Verdict(FailedPrecondition, f"no encrypted connection could be made: {exc}", _TLS)
     if isinstance(exc, asyncpg.PostgresError):
         return _of_server(exc)
+    if isinstance(exc, asyncpg.TargetServerAttributeNotMatched):
+        return Verdict(
+            Unavailable,
+            "none of the servers is what target_session_attrs asks for",
+            "check that the primary runs, or correct target_session_attrs in adapters.postgres.dsn",
+        )
     if isinstance(exc, asyncpg.exceptions.ClientConfigurationError):
         return Verdict(FailedPrecondition, f"asyncpg cannot use the dsn: {exc}", "correct adapters.postgres.dsn")
     if isinstance(exc, asyncpg.DataError):
@@ -202,6 +219,8 @@ def _of_server(exc: asyncpg.PostgresError) -> Verdict:
     if state == "28000" and "no pg_hba.conf entry" not in said:
         state = "28P01"
     found = _BY_STATE.get(state) or _BY_CLASS.get(state[:2])
+    if found is _OLD and "configuration parameter" in said and not any(f'"{name}"' in said for name in _OURS):
+        found = _UNKNOWN_SETTING
     if found is None:
         return Verdict(Internal, f"PostgreSQL {exc.sqlstate}: {said}")
     error, message, remedy = found

@@ -16,16 +16,19 @@ from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
+from pydantic import SecretStr
 
 from codequay.contract import Harness, Unverified
 
 from .chunks import open_chunks
 from .config import PostgresConfig
+from .connecting import Connector
+from .errors import FAILURES
 from .lock import open_lock
 from .metadata import open_metadata
 
 URL = "CODEQUAY_TEST_POSTGRES_URL"
+CONNECT_S = 10.0
 GONE_S = 2.0
 """Seconds that the server gets to notice that a connection was closed."""
 
@@ -131,8 +134,8 @@ async def _administer(statement: str, *values: object) -> list[Any]:
     :raises Unverified: the server cannot be reached
     """
     try:
-        connection = await asyncpg.connect(server_dsn(), timeout=10)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
+        connection = await Connector(PostgresConfig(dsn=SecretStr(server_dsn())), None).connect(CONNECT_S)
+    except FAILURES as exc:
         raise Unverified(f"the server named by {URL} cannot be reached: {exc}") from exc
     try:
         return list(await connection.fetch(statement, *values))

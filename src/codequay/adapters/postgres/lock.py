@@ -19,23 +19,20 @@ import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 
 from codequay.adapters._waiting import Waiters, either
 from codequay.ports.errors import Conflict
-from codequay.ports.generations import StoreIdentity
 from codequay.ports.lock import Holder, Lease
-from codequay.ports.spec import BuildContext, PoolStats
+from codequay.ports.spec import BuildContext
 
 from .config import PostgresConfig
 from .errors import FAILURES, NO_TABLE, NoConnection, PoolClosed, WriteLost, state_of
 from .migrations import Store, opened_store
 from .pool import GRACE_S, settled
-
-if TYPE_CHECKING:
-    from codequay.ports.diagnose import Finding
+from .port import ServerPort
 
 T = TypeVar("T")
 
@@ -90,36 +87,20 @@ async def open_lock(config: PostgresConfig, ctx: BuildContext) -> AsyncIterator[
         await lock.give_back()
 
 
-class PostgresLock:
+class PostgresLock(ServerPort):
     """``Lock`` on a server; one exchange a call."""
 
+    component = "lock.postgres"
+
     def __init__(self, store: Store) -> None:
-        self.store = store
-        self._pool = store.pool
-        s = store.pool.schema
+        super().__init__(store)
         self._take, self._extend, self._release, self._look = (
-            sql.format(s=s) for sql in (_TAKE, _EXTEND, _RELEASE, _LOOK)
+            sql.format(s=self._schema) for sql in (_TAKE, _EXTEND, _RELEASE, _LOOK)
         )
         self._waiting: dict[str, Waiters] = {}
         self._held: dict[str, Lease] = {}
         self._freed = asyncio.Event()
         self._going: set[asyncio.Task[Any]] = set()
-
-    @property
-    def pool(self) -> PoolStats:
-        """The connections that all ports of this instance share."""
-        return self._pool.stats
-
-    async def ping(self) -> None:
-        await self._pool.read("SELECT 1")
-
-    async def diagnose(self) -> list[Finding]:
-        from . import diagnose
-
-        return await diagnose.look(self.store, "lock.postgres")
-
-    async def identity(self) -> StoreIdentity:
-        return await self.store.identity()
 
     async def acquire(self, key: str, *, ttl: float, wait: float = 0.0, owner: str = "") -> Lease | None:
         owner = owner or f"{socket.gethostname()}:{os.getpid()}"

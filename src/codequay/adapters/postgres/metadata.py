@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 
 from codequay.ports.errors import Conflict, FailedPrecondition, NotFound
-from codequay.ports.generations import StoreIdentity
 from codequay.ports.metadata import (
     WORKTREE,
     Publication,
@@ -23,16 +22,14 @@ from codequay.ports.metadata import (
     SkippedPage,
     StoreRecord,
 )
-from codequay.ports.spec import BuildContext, Clock, PoolStats
+from codequay.ports.spec import BuildContext, Clock
 
 from .config import PostgresConfig
 from .errors import NO_TABLE, Damaged, state_of
 from .migrations import Store, opened_store, writer
 from .pool import Rows, Transaction
+from .port import ServerPort
 from .schema import HEAD
-
-if TYPE_CHECKING:
-    from codequay.ports.diagnose import Finding
 
 T = TypeVar("T")
 
@@ -86,30 +83,14 @@ async def open_metadata(config: PostgresConfig, ctx: BuildContext) -> AsyncItera
     yield PostgresMetadata(await opened_store(config, ctx), ctx.clock)
 
 
-class PostgresMetadata:
+class PostgresMetadata(ServerPort):
     """``MetadataStore`` on a server. Each read is one statement and each write one transaction."""
 
+    component = "metadata.postgres"
+
     def __init__(self, store: Store, clock: Clock) -> None:
-        self.store = store
-        self._pool = store.pool
-        self._schema = store.pool.schema
+        super().__init__(store)
         self._clock = clock
-
-    @property
-    def pool(self) -> PoolStats:
-        """The connections that all ports of this instance share."""
-        return self._pool.stats
-
-    async def ping(self) -> None:
-        await self._pool.read("SELECT 1")
-
-    async def diagnose(self) -> list[Finding]:
-        from . import diagnose
-
-        return await diagnose.look(self.store, "metadata.postgres")
-
-    async def identity(self) -> StoreIdentity:
-        return await self.store.identity()
 
     async def put_repo(self, repo: Repo) -> None:
         await self._pool.change(

@@ -119,6 +119,9 @@ class RedisCache:
     async def delete(self, keys: Sequence[str]) -> int:
         return int(await self._client.script(_FORGET, self._names(keys), [self._channel])) if keys else 0
 
+    async def exists(self, key: str) -> bool:
+        return bool(await self._client.command("EXISTS", self._prefix + key))
+
     async def ttl(self, key: str) -> float:
         left = int(await self._client.command("PTTL", self._prefix + key))
         return {-1: NO_EXPIRY, -2: ABSENT}.get(left, max(left, 1) / 1000)

@@ -77,7 +77,7 @@ def _host(text: str, port: int) -> tuple[str, int]:
 
 
 def _database(text: str) -> int:
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal()):
         raise ValueError("the database must be a number")
     return int(text)
 

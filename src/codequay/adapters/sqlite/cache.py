@@ -48,6 +48,9 @@ class CacheReads:
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         return self._read(_get_many, keys, self._clock.time())
 
+    def exists(self, key: str) -> bool:
+        return self._read(_exists, key, self._clock.time())
+
     def ttl(self, key: str) -> float:
         return self._read(_ttl, key, self._clock.time())
 
@@ -87,6 +90,9 @@ class SqliteCache:
         count = await self._hops.write(_delete, keys, self._clock.time())
         self._wake()
         return count
+
+    async def exists(self, key: str) -> bool:
+        return await self._hops.run(self.sync.exists, key)
 
     async def ttl(self, key: str) -> float:
         return await self._hops.run(self.sync.ttl, key)
@@ -131,6 +137,10 @@ def _get_many(connection: sqlite3.Connection, keys: Sequence[str], now: float) -
     return [_get(connection, key, now) for key in keys]
 
 
+def _exists(connection: sqlite3.Connection, key: str, now: float) -> bool:
+    return connection.execute(f"SELECT 1 FROM entry WHERE key = ? AND {_ALIVE}", (key, now)).fetchone() is not None
+
+
 def _ttl(connection: sqlite3.Connection, key: str, now: float) -> float:
     row = connection.execute(f"SELECT expires FROM entry WHERE key = ? AND {_ALIVE}", (key, now)).fetchone()
     if row is None:
@@ -162,7 +172,7 @@ def _add(connection: sqlite3.Connection, key: str, value: bytes, expires: float 
 def _delete(connection: sqlite3.Connection, keys: Sequence[str], now: float) -> int:
     gone = []
     for key in dict.fromkeys(keys):
-        alive = _ttl(connection, key, now) != ABSENT
+        alive = _exists(connection, key, now)
         connection.execute("DELETE FROM entry WHERE key = ?", (key,))
         if alive:
             gone.append(key)

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
@@ -44,10 +44,37 @@ RECLAIM_PAGES = 128
 LOG_PAUSE_S = 0.005
 READER_CACHE_KB = 4096
 """Readers map the file, so that their own cache holds little but inner pages."""
+MEMO = 10_000
+"""Things that a reading connection remembers, about 3 MB: mostly where a file lies."""
 READ_TRIES = 5
 """A read that the file was changed under is tried again this often."""
 _NEEDS_FILES = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
 """What says that ``-wal`` and ``-shm`` could not be made."""
+
+
+class Reading(sqlite3.Connection):
+    """A connection with a memo of small things that its reads have found, which the next commit of another empties."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.memo: dict[tuple[Hashable, ...], Any] = {}
+        self._commit = -1
+
+    def keep(self, key: tuple[Hashable, ...], found: T) -> T:
+        """Add to the memo; a full one starts anew."""
+        if len(self.memo) >= MEMO:
+            self.memo = {}
+        self.memo[key] = found
+        return found
+
+    def follow(self) -> bool:
+        """Inside a transaction: whether it sees another state than the last one. Then the memo is empty."""
+        commit: int = self.execute("PRAGMA data_version").fetchone()[0]
+        if commit == self._commit:
+            return False
+        self._commit = commit
+        self.memo = {}
+        return True
 
 
 class Database:
@@ -85,7 +112,7 @@ class Database:
             self._way = way_to_read(self.path, touching=False)
             self._read(version_now)
 
-    def read(self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def read(self, fn: Callable[Concatenate[Reading, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``fn(connection, ...)`` on one state of the file. Safe from any thread."""
         try:
             return self._read(fn, *args, **kwargs)
@@ -95,13 +122,13 @@ class Database:
                 raise
             raise error from exc
 
-    def _read(self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _read(self, fn: Callable[Concatenate[Reading, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         for _ in range(READ_TRIES):
             reader = self._take_reader()
             connection = reader.connection
             try:
                 connection.execute("BEGIN")
-                if version_now(connection) != reader.version:
+                if connection.follow() and version_now(connection) != reader.version:
                     connection.close()
                     continue
                 result = fn(connection, *args, **kwargs)
@@ -226,7 +253,7 @@ class Database:
             raise PermissionDenied(f"{self.path} is open for reading only")
         return self._writer
 
-    def _connect(self, uri: str) -> sqlite3.Connection:
+    def _connect(self, uri: str) -> Reading:
         return sqlite3.connect(
             uri,
             uri=True,
@@ -234,6 +261,7 @@ class Database:
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
+            factory=Reading,
         )
 
     def _open_reader(self, way: Way) -> _Reader:
@@ -321,7 +349,7 @@ class Database:
 class _Reader(NamedTuple):
     """A reading connection, the way it was opened, and the version it was made ready for."""
 
-    connection: sqlite3.Connection
+    connection: Reading
     way: Way
     version: int
 

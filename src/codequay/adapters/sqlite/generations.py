@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from codequay.ports.errors import Conflict, NotIndexed
 from codequay.ports.generations import GenerationState, Scope
 
 from .errors import Damaged
+
+if TYPE_CHECKING:
+    from .connection import Reading
 
 VISIBLE = "p.born <= :g AND (p.died IS NULL OR p.died > :g)"
 """Whether placement ``p`` is in generation ``:g``."""
@@ -26,7 +30,7 @@ def states(connection: sqlite3.Connection, repo_id: str) -> list[GenerationState
     return [GenerationState(generation, bool(sealed)) for generation, sealed in rows]
 
 
-def resolve(connection: sqlite3.Connection, scope: Scope) -> dict[str, tuple[int, int]]:
+def resolve(connection: Reading, scope: Scope) -> dict[str, tuple[int, int]]:
     """Repository -> (its row, generation), in order of repository.
 
     :raises NotIndexed: one of the generations is not sealed here
@@ -34,17 +38,21 @@ def resolve(connection: sqlite3.Connection, scope: Scope) -> dict[str, tuple[int
     """
     found: dict[str, tuple[int, int]] = {}
     for repo_id, generation in sorted(scope):
-        row = connection.execute(
-            "SELECT r.id FROM repo r JOIN generation g ON g.repo = r.id"
-            " WHERE r.name = ? AND g.generation = ? AND g.sealed",
-            (repo_id, generation),
-        ).fetchone()
-        if row is None:
-            _check(connection)
-            raise NotIndexed(
-                f"generation {generation} of {repo_id!r} is not indexed in this store", remedy="codequay index"
-            )
-        found[repo_id] = (row[0], generation)
+        key = ("sealed", repo_id, generation)
+        repo = connection.memo.get(key)
+        if repo is None:
+            row = connection.execute(
+                "SELECT r.id FROM repo r JOIN generation g ON g.repo = r.id"
+                " WHERE r.name = ? AND g.generation = ? AND g.sealed",
+                (repo_id, generation),
+            ).fetchone()
+            if row is None:
+                _check(connection)
+                raise NotIndexed(
+                    f"generation {generation} of {repo_id!r} is not indexed in this store", remedy="codequay index"
+                )
+            repo = connection.keep(key, row[0])
+        found[repo_id] = (repo, generation)
     return found
 
 

@@ -12,14 +12,15 @@ from codequay.ports.chunks import Chunk, ChunkRef, Definition, PlacedChunk
 from codequay.ports.generations import Scope
 
 from . import generations, rows
+from .connection import Reading
 from .generations import VISIBLE
 from .schema import kind_name, pack_id
 
 PER_STATEMENT = 200
 MANY = 8
 """From so many chunks of one content on, one pass over it finds them all; fewer are each looked for alone."""
-HELD = 1000
-"""Chunks held, about 3 MB: questions that follow each other often show the same ones. Then it starts anew."""
+HELD = 4000
+"""Chunks held, about 8 MB: questions that follow each other often show the same ones. Then it starts anew."""
 HELD_AT_ONCE = 100
 """A larger call reads in bulk: what it reads is not held."""
 
@@ -52,11 +53,13 @@ _ALL = (
     " LEFT JOIN piece t ON t.id = k.piece WHERE c.id = ?"
 )
 
+_Content = tuple[int, bytes | str, bytes]
+"""A content's row, blob and shape."""
 _Wanted = dict[tuple[int, bytes | str], list[int]]
 """Content and chunk id -> places in the answer."""
 
 
-def get(connection: sqlite3.Connection, refs: Sequence[ChunkRef], scope: Scope, held: Held) -> list[PlacedChunk | None]:
+def get(connection: Reading, refs: Sequence[ChunkRef], scope: Scope, held: Held) -> list[PlacedChunk | None]:
     """The chunks, aligned with ``refs``. What was read is added to ``held``."""
     if len(refs) == 1:
         return [_one(connection, refs[0], scope)]
@@ -89,7 +92,7 @@ def get(connection: sqlite3.Connection, refs: Sequence[ChunkRef], scope: Scope, 
     return answer
 
 
-def _one(connection: sqlite3.Connection, ref: ChunkRef, scope: Scope) -> PlacedChunk | None:
+def _one(connection: Reading, ref: ChunkRef, scope: Scope) -> PlacedChunk | None:
     repo_id, path, chunk_id = ref
     if len(scope) > 1:
         generations.resolve(connection, scope)
@@ -103,21 +106,26 @@ def _one(connection: sqlite3.Connection, ref: ChunkRef, scope: Scope) -> PlacedC
     return PlacedChunk(repo_id, path, rows.chunk(row, rows.Inflated().text(row), names))
 
 
-def _lying(
-    connection: sqlite3.Connection, refs: Sequence[ChunkRef], scope: Scope
-) -> dict[tuple[str, str], tuple[int, bytes | str, bytes]]:
-    """File -> its content's row, blob and shape."""
+def _lying(connection: Reading, refs: Sequence[ChunkRef], scope: Scope) -> dict[tuple[str, str], _Content]:
+    """File -> its content."""
     paths: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for repo_id, path, _ in refs:
         paths[repo_id][path] = None
-    found = {}
+    found: dict[tuple[str, str], _Content] = {}
+    memo = connection.memo
     for repo_id, (repo, generation) in generations.resolve(connection, scope).items():
-        of_repo = list(paths[repo_id])
-        for start in range(0, len(of_repo), PER_STATEMENT):
-            some = of_repo[start : start + PER_STATEMENT]
+        unknown = []
+        for path in paths[repo_id]:
+            known = memo.get(("lies", repo, generation, path))
+            if known is None:
+                unknown.append(path)
+            else:
+                found[repo_id, path] = known
+        for start in range(0, len(unknown), PER_STATEMENT):
+            some = unknown[start : start + PER_STATEMENT]
             sql = LYING.format(", ".join(["(?)"] * len(some)))
-            for path, content, blob, shape in connection.execute(sql, [*some, repo, generation, generation]):
-                found[repo_id, path] = (content, blob, shape)
+            for path, *content in connection.execute(sql, [*some, repo, generation, generation]):
+                found[repo_id, path] = connection.keep(("lies", repo, generation, path), tuple(content))
     return found
 
 

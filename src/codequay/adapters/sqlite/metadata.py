@@ -25,7 +25,7 @@ from codequay.ports.metadata import (
 )
 from codequay.ports.spec import BuildContext, Clock
 
-from .connection import Database, Hops, open_index, store_id
+from .connection import Database, Hops, Reading, open_index, store_id
 from .defaults import Options
 from .errors import Damaged
 
@@ -138,13 +138,17 @@ def _put_repo(connection: sqlite3.Connection, repo: Repo) -> None:
     )
 
 
-def _scan(connection: sqlite3.Connection, after: str | None, limit: int) -> RepoPage:
+def _scan(connection: Reading, after: str | None, limit: int) -> RepoPage:
+    key = ("repos", after, limit)
+    known: RepoPage | None = connection.memo.get(key)
+    if known is not None:
+        return known
     rows = connection.execute(
         "SELECT repo_id, root, origin, source FROM repository WHERE repo_id > ? ORDER BY repo_id LIMIT ?",
         (after or "", limit + 1),
     ).fetchall()
     repos = tuple(Repo(*row) for row in rows[:limit])
-    return RepoPage(repos, repos[-1].repo_id if len(rows) > limit else None)
+    return connection.keep(key, RepoPage(repos, repos[-1].repo_id if len(rows) > limit else None))
 
 
 def _current(connection: sqlite3.Connection, repo_id: str) -> int | None:
@@ -227,10 +231,14 @@ def _whole(rows: Sequence[Sequence[Any]]) -> list[Published]:
     return [_published(row) for row in rows]
 
 
-def _shown(connection: sqlite3.Connection, repo_ids: Sequence[str] | None, snapshot: str) -> list[Published]:
+def _shown(connection: Reading, repo_ids: Sequence[str] | None, snapshot: str) -> list[Published]:
     if repo_ids is None:
-        sql = f"{_SHOWN} WHERE s.snapshot = ? ORDER BY s.repo_id"
-        return _whole(connection.execute(sql, (snapshot,)).fetchall())
+        key = ("shown", snapshot)
+        known: list[Published] | None = connection.memo.get(key)
+        if known is None:
+            sql = f"{_SHOWN} WHERE s.snapshot = ? ORDER BY s.repo_id"
+            known = connection.keep(key, _whole(connection.execute(sql, (snapshot,)).fetchall()))
+        return list(known)
     sql = f"{_SHOWN} WHERE s.snapshot = ? AND s.repo_id = ?"
     found = (connection.execute(sql, (snapshot, repo_id)).fetchone() for repo_id in sorted(set(repo_ids)))
     return _whole([row for row in found if row is not None])

@@ -22,7 +22,7 @@ from codequay.ports.chunks import (
 from codequay.ports.generations import GenerationState, Scope, StoreIdentity
 
 from . import generations, lookup, rows
-from .connection import Database, store_id
+from .connection import Database, Reading, store_id
 from .errors import Damaged
 from .generations import VISIBLE
 from .schema import kind_name, pack_id, unpack_id
@@ -94,7 +94,7 @@ class ChunkReads:
         return self._read(stats, scope)
 
 
-def of_file(connection: sqlite3.Connection, files: Sequence[FileRef], scope: Scope) -> list[list[PlacedChunk] | None]:
+def of_file(connection: Reading, files: Sequence[FileRef], scope: Scope) -> list[list[PlacedChunk] | None]:
     repos = generations.resolve(connection, scope)
     inflated = rows.Inflated()
     answer: list[list[PlacedChunk] | None] = []
@@ -117,7 +117,7 @@ def of_file(connection: sqlite3.Connection, files: Sequence[FileRef], scope: Sco
     return answer
 
 
-def at(connection: sqlite3.Connection, locations: Sequence[Location], scope: Scope) -> list[PlacedChunk | None]:
+def at(connection: Reading, locations: Sequence[Location], scope: Scope) -> list[PlacedChunk | None]:
     repos = generations.resolve(connection, scope)
     inflated = rows.Inflated()
     answer: list[PlacedChunk | None] = []
@@ -140,7 +140,7 @@ def _preference(row: Sequence[Any]) -> tuple[int, int, int, str]:
     return rank, row[4] - row[3], -row[3], unpack_id(row[0])
 
 
-def defined(connection: sqlite3.Connection, names: Sequence[str], scope: Scope, limit: int) -> list[DefinitionHit]:
+def defined(connection: Reading, names: Sequence[str], scope: Scope, limit: int) -> list[DefinitionHit]:
     hits: list[DefinitionHit] = []
     for repo_id, (repo, generation) in generations.resolve(connection, scope).items():
         of_repo: list[DefinitionHit] = []
@@ -191,7 +191,7 @@ def _assemble(connection: sqlite3.Connection, first: int, count: int) -> bytes:
     return bytes(whole)
 
 
-def scan(connection: sqlite3.Connection, scope: Scope, after: tuple[str, str] | None, limit: int) -> FilePage:
+def scan(connection: Reading, scope: Scope, after: tuple[str, str] | None, limit: int) -> FilePage:
     after_repo, after_path = after or ("", "")
     files: list[PlacedFile] = []
     for repo_id, (repo, generation) in generations.resolve(connection, scope).items():
@@ -213,7 +213,7 @@ def scan(connection: sqlite3.Connection, scope: Scope, after: tuple[str, str] | 
     return FilePage(tuple(files), None)
 
 
-def stats(connection: sqlite3.Connection, scope: Scope) -> ChunkStats:
+def stats(connection: Reading, scope: Scope) -> ChunkStats:
     files = chunks = size = 0
     for repo, generation in generations.resolve(connection, scope).values():
         row = connection.execute(_STATS, {"repo": repo, "g": generation}).fetchone()

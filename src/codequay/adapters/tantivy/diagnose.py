@@ -6,11 +6,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from codequay.adapters._placements import rebuild
 from codequay.ports.diagnose import Finding, Level
 from codequay.ports.errors import Corrupt, PortError
 from codequay.ports.lexical import Unit
 
-from .errors import classify, rebuild
+from .errors import classify
 from .index import View
 from .placements import Reader
 from .segments import check, read_meta, segments

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 
 from codequay.ports.errors import (
     Corrupt,
@@ -16,11 +15,6 @@ from codequay.ports.errors import (
 )
 
 REBUILD = "remove the folder `lexical` of the index (in `.codequay`, or where --data says), then run `codequay index`"
-
-
-def rebuild(folder: Path) -> str:
-    """The remedy where the folder is known."""
-    return f"remove the folder {folder}, then run `codequay index`"
 
 
 _MEANINGS: tuple[tuple[tuple[str, ...], type[PortError], str, str], ...] = (

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import tantivy
 
+from codequay.adapters._placements import rebuild
 from codequay.adapters._words import WORD
 from codequay.ports.errors import Corrupt, PortError
 from codequay.ports.lexical import AllOf, Literal_, Plan, Unit
 
-from .errors import rebuild
 from .segments import CHECKED_BYTES, META, check, read_meta, segments
 from .words import TOKENIZER, Terms
 

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from codequay.adapters._migrations import FileMigrations
+from codequay.adapters._placements import connect
 from codequay.ports.spec import BuildContext
 
-from .placements import SCHEMA, connect
+from .placements import SCHEMA
 from .writing import Options
 
 

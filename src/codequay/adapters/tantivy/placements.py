@@ -8,24 +8,19 @@ documents must go stays in ``doomed`` until Tantivy has committed the deletion, 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import struct
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from codequay.adapters._files import State, state_of
+from codequay.adapters import _placements
+from codequay.adapters._placements import PlacementReader
 from codequay.adapters._schema import Schema, Step
-from codequay.ports.errors import Corrupt, FingerprintMismatch, NotFound
-from codequay.ports.generations import GenerationState, StoreIdentity
+from codequay.ports.errors import Corrupt
 from codequay.ports.lexical import LexSpan
 
-from .errors import REBUILD, rebuild
-
-ALIVE = 2**62
-"""``died`` of a placement that no generation has removed."""
+from .errors import REBUILD
 
 SCHEMA = Schema(
     script="""
@@ -88,116 +83,24 @@ def pack(spans: Sequence[LexSpan]) -> bytes | str:
     return json.dumps([(s.chunk_id, s.start_line, s.end_line) for s in spans])
 
 
-def connect(path: Path, *, readonly: bool, timeout: float) -> sqlite3.Connection:
-    """A connection; where the folder cannot be written, SQLite reads the file as immutable."""
-    return connect_still(path, readonly=readonly, timeout=timeout)[0]
-
-
-def connect_still(path: Path, *, readonly: bool, timeout: float) -> tuple[sqlite3.Connection, State | None]:
-    """A connection, and the state in which the file is immutable to it: what it reads counts only while that stays."""
-    uri = path.absolute().as_uri()
-    still: State | None = None
-    connection = sqlite3.connect(
-        f"{uri}?mode={'ro' if readonly else 'rwc'}",
-        uri=True,
-        timeout=timeout,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    try:
-        if readonly:
-            connection.execute("select 1 from sqlite_master").fetchone()
-        else:
-            connection.execute("pragma journal_mode=wal")
-            connection.execute("pragma synchronous=normal")
-    except sqlite3.Error as exc:
-        connection.close()
-        if not readonly or not isinstance(exc, sqlite3.OperationalError):
-            raise
-        still = state_of(path)
-        if still.log:
-            raise
-        connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
-    connection.execute("pragma cell_size_check=on")
-    return connection, still
-
-
 def create(path: Path, fingerprint: str, timeout: float, make_indexes: Callable[[], None]) -> None:
-    """Make the store unless it is there, else bring its tables forward. The sidecar comes last, so half a store
-    counts as none.
+    """Make the store unless it is there, else bring its tables forward.
 
     :raises FingerprintMismatch: a newer release has migrated the tables, and this one may not write them
     """
-    connection = connect(path, readonly=False, timeout=timeout)
-    try:
-        connection.execute("begin immediate")
-        version = SCHEMA.version_of(connection, path)
-        SCHEMA.check_newer(connection, path, version, write=True)
-        if not version:
-            make_indexes()
-            SCHEMA.create(connection)
-            connection.execute("insert into store values(?, ?, 0)", (os.urandom(16).hex(), fingerprint))
-        elif version < SCHEMA.version:
-            SCHEMA.migrate(connection, version)
-        connection.execute("commit")
-    finally:
-        connection.close()
+
+    def fill(connection: sqlite3.Connection, store_id: str) -> None:
+        make_indexes()
+        connection.execute("insert into store values(?, ?, 0)", (store_id, fingerprint))
+
+    _placements.create(path, SCHEMA, timeout, fill)
 
 
-class Reader:
-    """Reads of the sidecar through one connection, from any thread."""
+class Reader(PlacementReader):
+    """Reads of the sidecar."""
 
     def __init__(self, path: Path, *, readonly: bool, timeout: float, fingerprint: str) -> None:
-        if not path.exists():
-            raise NotFound(f"there is no lexical index at {path.parent}", remedy="codequay index PATH")
-        self._lock = threading.RLock()
-        self._path = path
-        self._timeout = timeout
-        self._openings = 0
-        self._connection, self._still = connect_still(path, readonly=readonly, timeout=timeout)
-        try:
-            version = SCHEMA.version_of(self._connection, path)
-            if not version:
-                raise NotFound(f"there is no lexical index at {path.parent}", remedy="codequay index PATH")
-            SCHEMA.check_newer(self._connection, path, version, write=False)
-            SCHEMA.read_older(self._connection, path, version)
-            store = self._one("select id, fingerprint from store")
-            if store is None:
-                raise Corrupt(f"{path} names no store", remedy=rebuild(path.parent))
-            self.identity = StoreIdentity(str(store[0]), str(store[1]))
-            if self.identity.fingerprint != fingerprint:
-                raise FingerprintMismatch(
-                    f"the lexical index at {path.parent} was built with {self.identity.fingerprint}, not {fingerprint}",
-                    remedy=rebuild(path.parent),
-                )
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def close(self) -> None:
-        with self._lock:
-            self._connection.close()
-
-    def _one(self, statement: str) -> tuple[object, ...] | None:
-        with self._lock:
-            row: tuple[object, ...] | None = self._connection.execute(statement).fetchone()
-            return row
-
-    def version(self) -> int:
-        """Changes whenever another connection, of any process, has committed."""
-        with self._lock:
-            if self._still is not None and self._still != state_of(self._path):
-                self._open_again()
-            found: int = self._connection.execute("pragma data_version").fetchone()[0]
-            return self._openings << 32 | found
-
-    def _open_again(self) -> None:
-        """Somebody who may write has written to a file that was opened as one that stays."""
-        connection, still = connect_still(self._path, readonly=True, timeout=self._timeout)
-        SCHEMA.read_older(connection, self._path, SCHEMA.version_of(connection, self._path))
-        self._connection.close()
-        self._connection, self._still = connection, still
-        self._openings += 1
+        super().__init__(path, SCHEMA, fingerprint, readonly=readonly, timeout=timeout)
 
     def sealed(self) -> dict[tuple[str, int], int]:
         """(repository, generation) -> the repository's number, of every sealed generation."""
@@ -206,14 +109,6 @@ class Reader:
                 "select name, generation, repo.id from generation join repo on repo.id = repo where sealed"
             )
             return {(name, generation): number for name, generation, number in rows}
-
-    def generations(self, repo_id: str) -> list[GenerationState]:
-        with self._lock:
-            rows = self._connection.execute(
-                "select generation, sealed from generation join repo on repo.id = repo where name = ? order by 1",
-                (repo_id,),
-            )
-            return [GenerationState(generation, bool(sealed)) for generation, sealed in rows]
 
     def slots(self, wanted: Sequence[int]) -> dict[int, Slot]:
         """The placements of the slots; those unknown are left out."""
@@ -230,18 +125,11 @@ class Reader:
                     found[row[0]] = Slot(*row[1:])
         return found
 
-    def damage(self) -> list[str]:
-        """What SQLite's own check finds, at most five lines."""
-        try:
-            with self._lock:
-                rows = self._connection.execute("pragma quick_check(5)").fetchall()
-        except sqlite3.DatabaseError as exc:
-            return [str(exc)]
-        return [line for (line,) in rows if line != "ok"]
-
     def staging(self) -> bool:
         """Whether some generation has begun and is not sealed, so that documents may still be missing."""
-        return self._one("select 1 from generation where not sealed limit 1") is not None
+        with self._lock:
+            row = self._connection.execute("select 1 from generation where not sealed limit 1").fetchone()
+            return row is not None
 
     def doomed(self, slots: Sequence[int]) -> set[int]:
         """Those whose placements are gone while their documents may still be found."""
@@ -263,14 +151,5 @@ class Reader:
         with self._lock:
             files, chunks = self._connection.execute(
                 "select count(*), coalesce(sum(chunks), 0) from placement"
-            ).fetchone()
-            return files, chunks
-
-    def counts(self, number: int, generation: int) -> tuple[int, int]:
-        """Files and chunks that the generation shows."""
-        with self._lock:
-            files, chunks = self._connection.execute(
-                "select count(*), coalesce(sum(chunks), 0) from placement where repo = ? and born <= ? and died > ?",
-                (number, generation, generation),
             ).fetchone()
             return files, chunks

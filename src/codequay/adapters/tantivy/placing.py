@@ -9,15 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from codequay.ports.errors import Conflict, Corrupt, NotIndexed
+from codequay.adapters._placements import ALIVE, UNSHOWN, PlacementWriter
+from codequay.ports.errors import Conflict, Corrupt
 from codequay.ports.lexical import LexFile, LexRef
 
 from .errors import REBUILD
-from .placements import ALIVE, connect, pack
+from .placements import pack
 from .preparation import Prepared
-
-_UNSHOWN = """not exists(select 1 from generation g
-    where g.repo = placement.repo and g.generation >= placement.born and g.generation < placement.died)"""
 
 RECENT_FILES = 400
 """Files of small changes that are put together again and again before Tantivy merges them."""
@@ -34,30 +32,16 @@ class Lying(NamedTuple):
     spans: bytes | str
 
 
-class Writer:
-    """Writes of the sidecar. Not safe for threads: the index has one writer and a lock around it.
+class Writer(PlacementWriter):
+    """Writes of the sidecar. The index has one writer and a lock around it.
 
     ``token`` names this writer. A generation whose documents it has added and Tantivy has not committed carries it,
     so another writer, which would find them lost, refuses to go on with that generation.
     """
 
     def __init__(self, path: Path, timeout: float) -> None:
-        self._connection = connect(path, readonly=False, timeout=timeout)
+        super().__init__(path, timeout)
         self._token = os.urandom(16).hex()
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> None:
-        self._connection.execute("begin immediate")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            if kind is None:
-                self._connection.execute("commit")
-        finally:
-            if self._connection.in_transaction:  # SQLite may have ended it itself, when the disk is full
-                self._connection.execute("rollback")
 
     def sync(self) -> None:
         """Force everything to the disk, before Tantivy makes documents durable that carry these slots."""
@@ -67,42 +51,18 @@ class Writer:
 
     def begin(self, repo_id: str, generation: int, base: int | None) -> None:
         """See ``GenerationStore.begin``."""
-        run = self._connection.execute
-        row = run("select id, highest from repo where name = ?", (repo_id,)).fetchone()
-        sealed = {} if row is None else dict(run("select generation, sealed from generation where repo = ?", (row[0],)))
-        if base is not None and not sealed.get(base):
-            raise NotIndexed(f"generation {base} of {repo_id!r} is not sealed in this store")
-        if row is not None and row[1] > generation:
-            raise Conflict(f"generation {row[1]} of {repo_id!r} has begun after {generation}")
-        run(
-            "insert into repo(name, highest) values(?, ?) on conflict(name) do update set highest = excluded.highest",
-            (repo_id, generation),
-        )
-        number = run("select id from repo where name = ?", (repo_id,)).fetchone()[0]
-        keep = (
-            base if base is not None else max((g for g, done in sealed.items() if done and g < generation), default=0)
-        )
-        run("delete from generation where repo = ? and generation > ?", (number, keep))
-        self._doom("repo = ? and born > ?", (number, keep))
-        run("update placement set died = ? where repo = ? and died > ? and died < ?", (ALIVE, number, keep, ALIVE))
-        if base is None:
-            run("update placement set died = ? where repo = ? and died = ?", (generation, number, ALIVE))
-        run("insert into generation values(?, ?, 0, '')", (number, generation))
-        self._doom(f"repo = ? and {_UNSHOWN}", (number,))
+        number = self._make_room(repo_id, generation, base)
+        self._connection.execute("insert into generation values(?, ?, 0, '')", (number, generation))
+        self._drop_placements(f"repo = ? and {UNSHOWN}", (number,))
 
     def staging(self, repo_id: str, generation: int) -> tuple[int, bool]:
         """The repository's number and whether the generation is sealed; Conflict when this writer may not go on."""
-        row = self._connection.execute(
-            "select repo, sealed, writer from generation join repo on repo.id = repo where name = ? and generation = ?",
-            (repo_id, generation),
-        ).fetchone()
-        if row is None:
-            raise Conflict(f"generation {generation} of {repo_id!r} was not begun here, or a newer writer dropped it")
-        if row[2] not in ("", self._token):
+        number, sealed, writer = self._begun(repo_id, generation, "writer")
+        if writer not in ("", self._token):
             raise Conflict(
                 f"generation {generation} of {repo_id!r} was staged by a writer that has gone; begin it again"
             )
-        return row[0], bool(row[1])
+        return number, sealed
 
     def mark(self, number: int, generation: int) -> None:
         """Note that documents of the generation are about to be added by this writer."""
@@ -116,7 +76,7 @@ class Writer:
 
     def abandon(self) -> None:
         """What this writer has added since the last commit is lost: its generations must be begun again."""
-        self._connection.execute("delete from generation where writer = ? and not sealed", (self._token,))
+        self._drop_generations("writer = ? and not sealed", (self._token,))
 
     def place(self, number: int, generation: int, file: LexFile) -> tuple[int, bool] | None:
         """Write a placement: its slot and whether the blob is new; None when the base shows the same."""
@@ -138,38 +98,15 @@ class Writer:
         )
         return cursor.lastrowid or 0, new
 
-    def remove(self, number: int, generation: int, path: str) -> None:
-        """Take a path out of the generation."""
-        self._doom("repo = ? and path = ? and born = ?", (number, path, generation))
-        self._connection.execute(
-            "update placement set died = ? where repo = ? and path = ? and born < ? and died > ?",
-            (generation, number, path, generation, generation),
-        )
-
     def seal(self, number: int, generation: int) -> None:
         self._connection.execute(
             "update generation set sealed = 1 where repo = ? and generation = ?", (number, generation)
         )
 
-    def forget(self, repo_id: str, generation: int | None) -> bool:
-        """Drop one generation, or the repository; whether there was anything."""
-        run = self._connection.execute
-        row = run("select id from repo where name = ?", (repo_id,)).fetchone()
-        if row is None:
-            return False
-        if generation is None:
-            run("delete from generation where repo = ?", row)
-            self._doom("repo = ?", row)
-            run("delete from repo where id = ?", row)
-            return True
-        gone = run("delete from generation where repo = ? and generation = ?", (row[0], generation)).rowcount
-        self._doom(f"repo = ? and {_UNSHOWN}", row)
-        return gone > 0
-
     def keep_sealed(self) -> None:
         """Drop every generation that is not sealed, and what only those show."""
-        self._connection.execute("delete from generation where not sealed")
-        self._doom(_UNSHOWN, ())
+        self._drop_generations("not sealed", ())
+        self._drop_placements(UNSHOWN, ())
 
     def lying(self, after: int, files: int, chunks: int) -> list[Lying]:
         """The placements above the slot ``after``, by slot: at least one, at most so many files and chunks."""
@@ -220,9 +157,9 @@ class Writer:
         """Tantivy has deleted the documents of these slots."""
         self._connection.executemany("delete from doomed where slot = ?", [(slot,) for slot in slots])
 
-    def _doom(self, condition: str, values: Sequence[object]) -> None:
+    def _drop_placements(self, condition: str, values: Sequence[object]) -> int:
         self._connection.execute(f"insert or ignore into doomed select slot from placement where {condition}", values)
-        self._connection.execute(f"delete from placement where {condition}", values)
+        return super()._drop_placements(condition, values)
 
 
 def _prepared(data: bytes) -> Prepared:

@@ -14,9 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from codequay.adapters._placements import rebuild
 from codequay.ports.errors import Corrupt
-
-from .errors import rebuild
 
 META = "meta.json"
 CHECKED_BYTES = 256_000_000

@@ -19,6 +19,8 @@ def _url(url: str) -> str:
         raise ValueError("it is http://HOST:PORT or https://HOST:PORT")
     if parts.username or parts.password:
         raise ValueError("no user or password in the url: zoekt-webserver knows none")
+    if "?" in url or "#" in url:
+        raise ValueError("no ? and no # in the url: each call has a path of its own")
     return url.rstrip("/")
 
 

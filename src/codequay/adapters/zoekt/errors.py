@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 
 from codequay.ports.errors import (
     Corrupt,
@@ -46,11 +45,6 @@ _SQLITE: tuple[tuple[tuple[str, ...], type[PortError], str, str], ...] = (
     ),
     (("malformed", "not a database"), Corrupt, "the spool is damaged", REBUILD),
 )
-
-
-def rebuild(folder: Path) -> str:
-    """The remedy where the folder is known."""
-    return f"remove the folder {folder}, then run `codequay index`"
 
 
 def missing_indexer(program: str) -> FailedPrecondition:

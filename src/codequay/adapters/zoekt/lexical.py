@@ -9,6 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from codequay.adapters._placements import rebuild
 from codequay.ports.errors import Corrupt, Unavailable, Unsupported
 from codequay.ports.generations import GenerationState, Scope, StageResult, StoreIdentity
 from codequay.ports.lexical import (
@@ -29,7 +30,7 @@ from codequay.ports.spec import BuildContext
 from . import queries
 from .client import VERSION, Answer, Client, decoded
 from .config import ZoektConfig
-from .errors import REBUILD, not_indexed, rebuild
+from .errors import REBUILD, not_indexed
 from .ranking import Scale
 from .spool import FILE, Reader, Shown, create
 from .words import keys_of
@@ -242,7 +243,7 @@ class ZoektLexical:
 
     def _stats(self, scope: Scope) -> LexStats:
         shown = self._reader.known().scope(scope)
-        counts = [self._reader.counts(one) for one in shown]
+        counts = [self._reader.counts(one.number, one.generation) for one in shown]
         return self._whole(shown, LexStats(sum(f for f, _ in counts), sum(c for _, c in counts), 0.0))
 
     async def _ask(self, shown: Sequence[Shown], ask: Callable[[], Awaitable[Answer]]) -> Answer:

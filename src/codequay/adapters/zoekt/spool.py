@@ -7,29 +7,26 @@ server notices a shard.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from sys import intern
 from typing import NamedTuple
 
+from codequay.adapters import _placements
+from codequay.adapters._placements import PlacementReader
 from codequay.adapters._schema import Schema
 from codequay.ports.chunks import FileRef
-from codequay.ports.errors import Corrupt, FingerprintMismatch, NotFound
-from codequay.ports.generations import GenerationState, Scope, StoreIdentity
+from codequay.ports.generations import Scope
 from codequay.ports.lexical import Placed, RankPlace
 
 from .client import decoded
-from .errors import REBUILD, not_indexed, rebuild
+from .errors import REBUILD, not_indexed
 from .words import TOKENIZER, Words, vocabulary
 
 FINGERPRINT = f"zoekt-spool-1 {TOKENIZER}"
 FILE = "spool.db"
-ALIVE = 2**62
-"""``died`` of a placement that no generation has removed."""
 MARKS = 500
 """Values in one statement."""
 KNOWN_FILES = 5_000
@@ -63,46 +60,16 @@ create table doomed(zoekt text primary key) without rowid;
 )
 
 
-def connect(path: Path, *, readonly: bool, timeout: float) -> sqlite3.Connection:
-    """A connection for any thread, with transactions begun by hand."""
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}",
-        uri=True,
-        timeout=timeout,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    try:
-        if readonly:
-            connection.execute("select 1 from sqlite_master").fetchone()
-        else:
-            connection.execute("pragma journal_mode=wal")
-            connection.execute("pragma synchronous=normal")
-        connection.execute("pragma cell_size_check=on")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
 def create(path: Path, timeout: float) -> None:
     """Make the store unless it is there, else bring its tables forward.
 
     :raises FingerprintMismatch: a newer release has migrated the tables, and this one may not write them
     """
-    connection = connect(path, readonly=False, timeout=timeout)
-    try:
-        connection.execute("begin immediate")
-        version = SCHEMA.version_of(connection, path)
-        SCHEMA.check_newer(connection, path, version, write=True)
-        if not version:
-            SCHEMA.create(connection)
-            connection.execute("insert into store values(?, ?)", (os.urandom(16).hex(), FINGERPRINT))
-        elif version < SCHEMA.version:
-            SCHEMA.migrate(connection, version)
-        connection.execute("commit")
-    finally:
-        connection.close()
+
+    def fill(connection: sqlite3.Connection, store_id: str) -> None:
+        connection.execute("insert into store values(?, ?)", (store_id, FINGERPRINT))
+
+    _placements.create(path, SCHEMA, timeout, fill)
 
 
 class ManyWords:
@@ -176,43 +143,17 @@ class Known:
         return found
 
 
-class Reader:
-    """Reads of the spool through one connection, from any thread."""
+class Reader(PlacementReader):
+    """Reads of the spool."""
 
     def __init__(self, path: Path, *, readonly: bool, timeout: float) -> None:
-        if not path.exists():
-            raise NotFound(f"there is no lexical index at {path.parent}", remedy="codequay index PATH")
-        self._lock = threading.RLock()
-        self._path = path
-        self._connection = connect(path, readonly=readonly, timeout=timeout)
+        super().__init__(path, SCHEMA, FINGERPRINT, readonly=readonly, timeout=timeout)
         self._known = Known()
-        try:
-            version = SCHEMA.version_of(self._connection, path)
-            if not version:
-                raise NotFound(f"there is no lexical index at {path.parent}", remedy="codequay index PATH")
-            SCHEMA.check_newer(self._connection, path, version, write=False)
-            SCHEMA.read_older(self._connection, path, version)
-            store = self._connection.execute("select id, fingerprint from store").fetchone()
-            if store is None:
-                raise Corrupt(f"{path} names no store", remedy=rebuild(path.parent))
-            self.identity = StoreIdentity(str(store[0]), str(store[1]))
-            if self.identity.fingerprint != FINGERPRINT:
-                raise FingerprintMismatch(
-                    f"the spool at {path.parent} was built with {self.identity.fingerprint}, not {FINGERPRINT}",
-                    remedy=rebuild(path.parent),
-                )
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def close(self) -> None:
-        with self._lock:
-            self._connection.close()
 
     def known(self) -> Known:
         """What is known of the last commit of any process."""
         with self._lock:
-            (version,) = self._connection.execute("pragma data_version").fetchone()
+            version = self.version()
             if version != self._known.version:
                 before = self._known.sealed
                 rows = self._connection.execute(
@@ -226,14 +167,6 @@ class Reader:
                     sealed[row[0], row[2]] = old if old is not None and same else Shown(*row)
                 self._known = Known(version, sealed)
             return self._known
-
-    def generations(self, repo_id: str) -> list[GenerationState]:
-        with self._lock:
-            rows = self._connection.execute(
-                "select generation, sealed from generation join repo on repo.id = repo where name = ? order by 1",
-                (repo_id,),
-            )
-            return [GenerationState(generation, bool(sealed)) for generation, sealed in rows]
 
     def entries(self, shown: Shown, names: Sequence[bytes]) -> dict[bytes, Entry | None]:
         """What is known of the files, these names among them: as Zoekt wrote them; None for one that is not shown."""
@@ -287,21 +220,3 @@ class Reader:
                 " where repo = ? and path > ? and born <= ? and died > ? order by path limit ?",
                 (shown.number, after, shown.generation, shown.generation, limit),
             ).fetchall()
-
-    def counts(self, shown: Shown) -> tuple[int, int]:
-        """Files and chunks of the generation."""
-        with self._lock:
-            files, chunks = self._connection.execute(
-                "select count(*), coalesce(sum(chunks), 0) from placement where repo = ? and born <= ? and died > ?",
-                (shown.number, shown.generation, shown.generation),
-            ).fetchone()
-            return files, chunks
-
-    def damage(self) -> list[str]:
-        """What SQLite's own check finds, at most five lines."""
-        try:
-            with self._lock:
-                rows = self._connection.execute("pragma quick_check(5)").fetchall()
-        except sqlite3.DatabaseError as exc:
-            return [str(exc)]
-        return [line for (line,) in rows if line != "ok"]

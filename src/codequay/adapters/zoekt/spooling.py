@@ -3,91 +3,59 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
-from codequay.ports.errors import Conflict, Corrupt, NotIndexed
+from codequay.adapters._placements import ALIVE, UNSHOWN, PlacementWriter
+from codequay.ports.errors import Corrupt
 from codequay.ports.generations import StageResult
 from codequay.ports.lexical import LexFile, LexSpan
 
 from .errors import REBUILD
-from .spool import ALIVE, LEFT_OUT, ODD_TEXT, connect
+from .spool import LEFT_OUT, ODD_TEXT
 from .words import ODD, vocabulary
 
-_UNSHOWN = """not exists(select 1 from generation g
-    where g.repo = placement.repo and g.generation >= placement.born and g.generation < placement.died)"""
 _PAGE = 200
 """Texts read at once when a generation is handed to the indexer."""
 
 
-class Writer:
+class Writer(PlacementWriter):
     """Writes of the spool, one at a time in this process; other processes have their own. Each is a transaction."""
 
     def __init__(self, path: Path, timeout: float) -> None:
-        self._path = path
-        self._timeout = timeout
+        super().__init__(path, timeout)
         self._lock = threading.RLock()
-        self._opened: sqlite3.Connection | None = None
         self._swept = False
 
     def close(self) -> None:
         with self._lock:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
-
-    @property
-    def _connection(self) -> sqlite3.Connection:
-        if self._opened is None:
-            self._opened = connect(self._path, readonly=False, timeout=self._timeout)
-        return self._opened
+            super().close()
 
     def __enter__(self) -> None:
         self._lock.acquire()
         try:
-            self._connection.execute("begin immediate")
+            super().__enter__()
         except BaseException:
             self._lock.release()
             raise
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, kind: object, *rest: object) -> None:
         try:
-            if kind is None:
-                self._connection.execute("commit")
+            super().__exit__(kind, *rest)
         finally:
-            if self._connection.in_transaction:  # SQLite may have ended it itself, when the disk is full
-                self._connection.execute("rollback")
             self._lock.release()
 
     def begin(self, repo_id: str, generation: int, base: int | None) -> None:
         """See ``GenerationStore.begin``."""
-        run = self._connection.execute
-        row = run("select id, highest from repo where name = ?", (repo_id,)).fetchone()
-        sealed = {} if row is None else dict(run("select generation, sealed from generation where repo = ?", (row[0],)))
-        if base is not None and not sealed.get(base):
-            raise NotIndexed(f"generation {base} of {repo_id!r} is not sealed in this store")
-        if row is not None and row[1] > generation:
-            raise Conflict(f"generation {row[1]} of {repo_id!r} has begun after {generation}")
-        run(
-            "insert into repo(name, highest) values(?, ?) on conflict(name) do update set highest = excluded.highest",
-            (repo_id, generation),
+        number = self._make_room(repo_id, generation, base)
+        self._connection.execute(
+            "insert into generation values(?, ?, 0, '', ?, 0, 0, 0)", (number, generation, _stamp())
         )
-        number = run("select id from repo where name = ?", (repo_id,)).fetchone()[0]
-        keep = (
-            base if base is not None else max((g for g, done in sealed.items() if done and g < generation), default=0)
-        )
-        self._doom("repo = ? and generation > ?", (number, keep))
+        self._drop_placements(f"repo = ? and {UNSHOWN}", (number,))
         self._swept = False
-        run("delete from placement where repo = ? and born > ?", (number, keep))
-        run("update placement set died = ? where repo = ? and died > ? and died < ?", (ALIVE, number, keep, ALIVE))
-        if base is None:
-            run("update placement set died = ? where repo = ? and died = ?", (generation, number, ALIVE))
-        run("insert into generation values(?, ?, 0, '', ?, 0, 0, 0)", (number, generation, _stamp()))
-        run(f"delete from placement where repo = ? and {_UNSHOWN}", (number,))
         self._sweep()
 
     def staging(self, repo_id: str, generation: int) -> tuple[int, bool, str]:
@@ -95,21 +63,14 @@ class Writer:
 
         :raises Conflict: it was not begun, or is deleted
         """
-        row = self._connection.execute(
-            "select repo, sealed, version from generation join repo on repo.id = repo"
-            " where name = ? and generation = ?",
-            (repo_id, generation),
-        ).fetchone()
-        if row is None:
-            raise Conflict(f"generation {generation} of {repo_id!r} was not begun here, or a newer writer dropped it")
-        return row[0], bool(row[1]), row[2]
+        return self._begun(repo_id, generation, "version")
 
     def stage(self, number: int, generation: int, files: Sequence[LexFile], removed: Sequence[str]) -> StageResult:
         """See ``LexicalIndex.stage``."""
         last = {file.path: file for file in files}
         for path in removed:
             if path not in last:
-                self._remove(number, generation, path)
+                self.remove(number, generation, path)
         blobs = placements = 0
         for file in last.values():
             placed = self._place(number, generation, file)
@@ -136,7 +97,7 @@ class Writer:
         found = run("select id from blob where hash = ?", (file.blob_id,)).fetchone()
         blob = found[0] if found else self._add(file)
         if old is not None:
-            self._remove(number, generation, file.path)
+            self.remove(number, generation, file.path)
         run(
             "insert into placement(repo, path, blob, language, mode, born, died, chunks, spans)"
             " values(?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -152,15 +113,6 @@ class Writer:
             (file.blob_id, len(data), odd, " ".join(vocabulary(file.text)), zlib.compress(data, 1)),
         )
         return cursor.lastrowid or 0
-
-    def _remove(self, number: int, generation: int, path: str) -> None:
-        run = self._connection.execute
-        gone = run("delete from placement where repo = ? and path = ? and born = ?", (number, path, generation))
-        self._swept = self._swept and not gone.rowcount
-        run(
-            "update placement set died = ? where repo = ? and path = ? and born < ? and died > ?",
-            (generation, number, path, generation, generation),
-        )
 
     def totals(self, number: int, generation: int) -> tuple[int, int]:
         """Files of the generation, and bytes of their texts."""
@@ -221,19 +173,8 @@ class Writer:
             return row is not None
 
     def forget(self, repo_id: str, generation: int | None) -> None:
-        """Drop one generation, or the repository."""
-        run = self._connection.execute
-        row = run("select id from repo where name = ?", (repo_id,)).fetchone()
-        if row is None:
-            return
+        super().forget(repo_id, generation)
         self._swept = False
-        if generation is None:
-            self._doom("repo = ?", row)
-            run("delete from placement where repo = ?", row)
-            run("delete from repo where id = ?", row)
-        else:
-            self._doom("repo = ? and generation = ?", (row[0], generation))
-            run(f"delete from placement where repo = ? and {_UNSHOWN}", row)
         self._sweep()
 
     def doomed(self) -> list[str]:
@@ -245,10 +186,16 @@ class Writer:
         """Zoekt has forgotten them."""
         self._connection.executemany("delete from doomed where zoekt = ?", [(name,) for name in names])
 
-    def _doom(self, condition: str, values: Sequence[object]) -> None:
-        run = self._connection.execute
-        run(f"insert or ignore into doomed select zoekt from generation where {condition} and shards > 0", values)
-        run(f"delete from generation where {condition}", values)
+    def _drop_generations(self, condition: str, values: Sequence[object]) -> None:
+        self._connection.execute(
+            f"insert or ignore into doomed select zoekt from generation where {condition} and shards > 0", values
+        )
+        super()._drop_generations(condition, values)
+
+    def _drop_placements(self, condition: str, values: Sequence[object]) -> int:
+        gone = super()._drop_placements(condition, values)
+        self._swept = self._swept and not gone
+        return gone
 
     def _sweep(self) -> None:
         """Delete the texts that lie nowhere any more, where a placement went."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -67,22 +68,28 @@ class Staging:
         self._run = ctx.run_sync
         self._client = client
         self._folder = Path(config.index_dir)
-        self._writer = Writer(root / FILE, config.busy_timeout)
         self._owner = blake2b(f"{socket.gethostname()}\0{root.resolve()}".encode(), digest_size=8).hexdigest()
         self._sealing = asyncio.Lock()
-        self._wrote = False
+        self._opening = threading.Lock()
+        self._opened: Writer | None = None
 
     def close(self) -> None:
         """Close; what could not be removed while another writer made a shard is removed now, or by the next one."""
-        try:
-            if self._wrote:
+        if self._opened is not None:
+            try:
                 self._bury(0.0)
-        finally:
-            self._writer.close()
+            finally:
+                self._opened.close()
+
+    @property
+    def _writer(self) -> Writer:
+        with self._opening:
+            if self._opened is None:
+                self._opened = Writer(self._root / FILE, self._config.busy_timeout)
+            return self._opened
 
     async def begin(self, repo_id: str, generation: int, base: int | None) -> None:
         def work() -> None:
-            self._wrote = True
             with self._writer:
                 self._writer.begin(repo_id, generation, base)
             self._bury(_PATIENCE)
@@ -105,7 +112,6 @@ class Staging:
         """Drop one generation, or the repository with all of them."""
 
         def work() -> None:
-            self._wrote = True
             with self._writer:
                 self._writer.forget(repo_id, generation)
             self._bury(_PATIENCE)
@@ -114,7 +120,6 @@ class Staging:
 
     async def seal(self, repo_id: str, generation: int) -> None:
         """See ``GenerationStore.seal``; one at a time, in this process and among all that share the spool."""
-        self._wrote = True
         lock = WriteLock(self._root / LOCK)
         tar = self._root / f"{secrets.token_hex(8)}{TAR}"
         async with self._sealing:

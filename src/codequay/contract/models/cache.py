@@ -36,6 +36,9 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(lambda s: Step("advance", (s,)), st.sampled_from((1.0, 9.0, 20.0))),
 )
 
+STEPS_1_2: st.SearchStrategy[Step] = st.one_of(STEPS, st.builds(lambda k: Step("exists", (k,)), _key))
+"""With what contract 1.2 brought."""
+
 
 class CacheModel:
     """Key -> (value, expiry)."""
@@ -85,6 +88,9 @@ class CacheModel:
 
     def _get_many(self, keys: list[str]) -> list[bytes | None]:
         return [self._get(key) for key in keys]
+
+    def _exists(self, key: str) -> bool:
+        return key in self._entries
 
     def _delete(self, keys: list[str]) -> int:
         return sum(self._entries.pop(key, None) is not None for key in dict.fromkeys(keys))

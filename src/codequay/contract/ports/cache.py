@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from codequay.ports.cache import ABSENT, NO_EXPIRY, PORT, KeyPage
@@ -15,20 +13,17 @@ from ..case import Case
 from ..clauses import Suite
 from ..concurrency import Call, check_linearizable, together
 from ..crash import Acknowledge, kill_and_reopen
-from ..expect import Failed, NotOffered, assert_pages
-from ..models.cache import STEPS, CacheModel
+from ..expect import NotOffered, assert_pages
+from ..models.cache import STEPS, STEPS_1_2, CacheModel
 from ..needs import durable
+from .cache_exists import EXISTS
 from .cache_faults import FAULTS
 from .cache_limits import LIMITS
+from .cache_news import NEWS
 
 SUITE = Suite(PORT)
 
 KEYS = ("k", "K", "k ", "k:", "k:a", "k%", "k_", "k*", "e", "é", "e\u0301")
-
-
-def shared(capabilities: Any) -> bool:
-    """What one opening writes is for others too, and at once."""
-    return bool(capabilities.reach != "process" and capabilities.visibility == "immediate")
 
 
 @SUITE.trial("CA-01", hint="compare keys as they are: no folding, no trimming, no patterns")
@@ -183,62 +178,6 @@ async def purge_forgets_the_prefix_and_nothing_else(store: Any) -> None:
     assert (await store.scan()).keys == ()
 
 
-@SUITE.trial("CA-08")
-async def invalidations_name_each_key_written_since_the_first_step(case: Case, store: Any) -> None:
-    await store.set_many({"before": b"", "gone:1": b"", "gone:2": b"", "kept": b""})
-    async with _listening(case, store, store) as first, _listening(case, store, store) as second:
-        await store.set("a", b"1")
-        await store.set_many({"ä": b"1", "c": b"2"})
-        await store.add("d", b"")
-        await store.add("d", b"lost")
-        await store.delete(["before"])
-        await store.purge("gone:")
-        await store.get("kept")
-        await store.ttl("kept")
-        wanted = {"a", "ä", "c", "d", "before", "gone:1", "gone:2"}
-        for seen in (first, second):
-            await _hears(case, seen, wanted)
-            assert not seen - wanted - {"listening"}
-            seen.clear()
-        await store.set("a", b"2")
-        await _hears(case, first, {"a"})
-
-
-@asynccontextmanager
-async def _listening(case: Case, store: Any, writer: Any) -> AsyncIterator[set[str]]:
-    """The keys that a listener hears of, which is known to listen: ``writer`` has set "listening", and it was heard."""
-    seen: set[str] = set()
-
-    async def listen() -> None:
-        async with aclosing(store.invalidations()) as keys:
-            async for key in keys:
-                seen.add(key)
-
-    async def until_heard() -> None:
-        while "listening" not in seen:
-            await writer.set("listening", b"")
-            await case.settle()
-
-    listener = asyncio.create_task(listen())
-    try:
-        await case.soon(until_heard(), "a listener hears of a key that is set again and again")
-        yield seen
-    finally:
-        listener.cancel()
-        await asyncio.wait({listener})
-
-
-async def _hears(case: Case, seen: set[str], wanted: set[str]) -> None:
-    async def heard() -> None:
-        while wanted - seen:
-            await case.settle()
-
-    try:
-        await case.soon(heard(), "a listener hears of every key")
-    except Failed:
-        raise Failed(f"a listener has not heard of {sorted(wanted - seen)} within a second") from None
-
-
 @SUITE.trial("CA-09")
 async def every_byte_and_every_key_comes_back(store: Any) -> None:
     values = {"empty": b"", "bytes": bytes(range(256)), "ключ 鍵\n🔑": b"\0\xff", "k" * 1024: b"x" * 100_000}
@@ -265,25 +204,6 @@ async def acknowledged_values_survive_a_reopen(case: Case) -> None:
         assert await store.ttl("a") == NO_EXPIRY
         assert await store.ttl("c") == case.about(5 * second)
         assert (await store.scan()).keys == ("a", "c", "e")
-
-
-@SUITE.trial("CA-15", needs=shared, hint="read and listen where every opening writes")
-async def openings_see_and_hear_each_other(case: Case) -> None:
-    async with case.open() as one, case.open() as other:
-        await other.set("k", b"1")
-        assert await one.get("k") == b"1"
-        assert await other.get("k") == b"1"
-        async with _listening(case, one, other) as seen:
-            await other.set_many({"k": b"2", "l": b""})
-            assert await one.get_many(["k", "l"]) == [b"2", b""]
-            assert await one.get("k") == b"2"
-            await other.delete(["l"])
-            assert await one.get("l") is None
-            assert not await one.add("k", b"3")
-            await _hears(case, seen, {"k", "l"})
-            assert seen == {"listening", "k", "l"}
-        await one.purge()
-        assert (await other.scan()).keys == ()
 
 
 @SUITE.trial("CA-19")
@@ -396,6 +316,9 @@ async def set_one_after_the_other(store: Any, acknowledge: Acknowledge) -> None:
         acknowledge(f"k{i}")
 
 
+SUITE.trials += NEWS.trials
 SUITE.trials += LIMITS.trials
+SUITE.trials += EXISTS.trials
 SUITE.trials += FAULTS.trials
 SUITE.machine("CA-01", CacheModel, STEPS)
+SUITE.machine("CA-25", CacheModel, STEPS_1_2)

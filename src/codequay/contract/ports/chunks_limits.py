@@ -94,7 +94,7 @@ async def declared_limits_are_reached_and_one_more_is_refused(case: Case, store:
     assert len(await store.defined(["one", "two"], scope=scope, limit=most)) == 2
     await store.begin(A, generation=2, base=1)
     last = [file("k", "last")] if batch > 1 else []
-    files = Many(file("k", "again"), batch - len(last)) + tuple(last)
+    files = Many(file("k", "again"), batch - len(last), *last)
     assert (await store.stage(A, generation=2, files=files)).placements == 1
     await store.stage(A, generation=2, files=[], removed=["l"])
     await store.seal(A, generation=2)

@@ -7,15 +7,15 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from codequay.ports.errors import PortError
 from codequay.ports.faults import FaultClauses
 
 from ..case import Case
 from ..clauses import Needs, Suite
 from ..expect import Failed, Unverified, shown
-from ..faults import NOTICED_S, Change, Ended, broken, healed, settled, tried, truthful
+from ..faults import NOTICED_S, Change, Ended, Writers, broken, healed, settled, tried, truthful, works
 from ..needs import durable
 
 MOST_TURNS = 40
@@ -46,10 +46,45 @@ def fault_trials(suite: Suite, ids: FaultClauses, faulty: Faulty, *, needs: Need
     def lasting(capabilities: Any) -> bool:
         return durable(capabilities) and (needs is None or needs(capabilities))
 
-    @suite.trial(ids.truth, needs=needs, hint="connect first: what could not be sent is known not to be applied")
-    async def what_never_reached_the_server_is_not_ambiguous(case: Case) -> None:
+    trials = FaultTrials(faulty)
+    trial = partial(suite.trial, needs=needs)
+    trial(ids.truth, hint="connect first: what could not be sent is known not to be applied")(
+        trials.what_never_reached_the_server_is_not_ambiguous
+    )
+    trial(ids.truth, hint="an answer that is lost after the write was sent: ambiguous, or find out")(
+        trials.a_reply_that_is_lost_is_not_hidden
+    )
+    trial(ids.whole, hint="one transaction for the whole call")(
+        trials.a_call_that_is_cut_at_any_byte_is_whole_or_not_there
+    )
+    trial(ids.whole)(trials.what_writers_were_told_while_connections_were_reset_is_true)
+    trial(ids.recovery, hint="a connection that was lost is replaced before it is used, not after")(
+        trials.the_next_calls_work_when_the_server_is_back
+    )
+    trial(ids.recovery, hint="a connection whose answer nobody waits for any more is not used again")(
+        trials.calls_that_were_given_up_leave_no_answer_to_the_next
+    )
+    trial(ids.restart, restarts=True)(trials.the_next_calls_work_after_a_restart_of_the_server)
+    trial(ids.restart, needs=lasting, restarts=True, hint="acknowledge when the server has it on its disk")(
+        trials.what_was_acknowledged_is_there_after_a_restart
+    )
+    trial(ids.deadline, hint="a deadline of your own around each exchange; then the connection is thrown away")(
+        trials.a_server_that_says_nothing_costs_the_timeout_and_no_more
+    )
+    trial(ids.deadline, hint="a cancelled call throws its connection away instead of waiting for the answer")(
+        trials.a_cancelled_call_does_not_wait_for_a_silent_server
+    )
+
+
+@dataclass(frozen=True)
+class FaultTrials:
+    """The trials, over one port."""
+
+    faulty: Faulty
+
+    async def what_never_reached_the_server_is_not_ambiguous(self, case: Case) -> None:
         async with broken(case) as (store, net):
-            for n, change in enumerate(faulty.changes(case)):
+            for n, change in enumerate(self.faulty.changes(case)):
                 before = await change.prepared(store, n)
                 await net.refuse()
                 await asyncio.sleep(NOTICED_S)
@@ -61,11 +96,10 @@ def fault_trials(suite: Suite, ids: FaultClauses, faulty: Faulty, *, needs: Need
                 if ended.error is not None and ended.error.ambiguous and not applied:
                     raise Failed(f"{when}, {change.name} says that it may have been applied: nothing was sent")
 
-    @suite.trial(ids.truth, needs=needs, hint="an answer that is lost after the write was sent: ambiguous, or find out")
-    async def a_reply_that_is_lost_is_not_hidden(case: Case) -> None:
+    async def a_reply_that_is_lost_is_not_hidden(self, case: Case) -> None:
         async with broken(case) as (store, net):
             n = 0
-            for change in faulty.changes(case):
+            for change in self.faulty.changes(case):
                 for turn in range(1, MOST_TURNS):
                     n += 1
                     before = await change.prepared(store, n)
@@ -78,12 +112,11 @@ def fault_trials(suite: Suite, ids: FaultClauses, faulty: Faulty, *, needs: Need
                     if not lost:
                         break
 
-    @suite.trial(ids.whole, needs=needs, hint="one transaction for the whole call")
-    async def a_call_that_is_cut_at_any_byte_is_whole_or_not_there(case: Case) -> None:
+    async def a_call_that_is_cut_at_any_byte_is_whole_or_not_there(self, case: Case) -> None:
         order = random.Random(case.subject.seed)
         async with broken(case) as (store, net):
             n = 0
-            for change in faulty.changes(case):
+            for change in self.faulty.changes(case):
                 before = await change.prepared(store, n)
                 sent = net.sent
                 await change.call(store, n, before)
@@ -99,20 +132,11 @@ def fault_trials(suite: Suite, ids: FaultClauses, faulty: Faulty, *, needs: Need
                     truthful(change, ended, await change.applied(store, n, before), when)
                 n += 1
 
-    @suite.trial(ids.whole, needs=needs)
-    async def what_writers_were_told_while_connections_were_reset_is_true(case: Case) -> None:
+    async def what_writers_were_told_while_connections_were_reset_is_true(self, case: Case) -> None:
         order = random.Random(case.subject.seed)
-        ended: dict[int, tuple[Any, Ended]] = {}
         async with broken(case) as (store, net):
-            change = faulty.changes(case)[0]
-
-            async def write(first: int) -> None:
-                for n in range(first, first + 8):
-                    try:
-                        before = await change.prepared(store, n)
-                    except PortError:
-                        continue
-                    ended[n] = before, await tried(change.call(store, n, before), change.name)
+            change = self.faulty.changes(case)[0]
+            writers = Writers(store, change, AT_ONCE, calls=8)
 
             async def disturb() -> None:
                 while True:
@@ -121,122 +145,88 @@ def fault_trials(suite: Suite, ids: FaultClauses, faulty: Faulty, *, needs: Need
 
             disturbing = asyncio.create_task(disturb())
             try:
-                await asyncio.gather(*(write(100 * worker) for worker in range(AT_ONCE)))
+                await writers.write()
             finally:
                 disturbing.cancel()
                 await asyncio.wait({disturbing})
             await healed(net)
-            for n, (before, one) in ended.items():
-                truthful(change, one, await change.applied(store, n, before), "with connections reset at random")
-            before = await change.prepared(store, 1000)
-            await change.call(store, 1000, before)
-            assert await change.applied(store, 1000, before)
+            await writers.were_told_the_truth("with connections reset at random")
+            await works(store, change, writers.unused)
 
-    @suite.trial(ids.recovery, needs=needs, hint="a connection that was lost is replaced before it is used, not after")
-    async def the_next_calls_work_when_the_server_is_back(case: Case) -> None:
+    async def the_next_calls_work_when_the_server_is_back(self, case: Case) -> None:
         async with broken(case, timeout=SILENT_S) as (store, net):
-            change = faulty.changes(case)[0]
-            await change.call(store, 0, await change.prepared(store, 0))
-            expected = await faulty.reads(store, 0)
+            change = self.faulty.changes(case)[0]
+            await works(store, change, 0)
+            expected = await self.faulty.reads(store, 0)
             for n in range(1, ROUNDS + 1):
                 await net.refuse()
-                calls = [tried(faulty.reads(store, 0), "a read") for _ in range(AT_ONCE)]
+                calls = [tried(self.faulty.reads(store, 0), "a read") for _ in range(AT_ONCE)]
                 for one in await asyncio.gather(*calls):
                     if one.error is None and one.answer != expected:
                         raise Failed(f"with the server out of reach a read gave {shown(one.answer)}")
                 await healed(net)
                 await net.reset()
                 await asyncio.sleep(NOTICED_S)
-                answers = await asyncio.gather(*(faulty.reads(store, 0) for _ in range(AT_ONCE)))
+                answers = await asyncio.gather(*(self.faulty.reads(store, 0) for _ in range(AT_ONCE)))
                 assert answers == [expected] * AT_ONCE
-                before = await change.prepared(store, n)
-                await change.call(store, n, before)
-                assert await change.applied(store, n, before)
+                await works(store, change, n)
 
-    @suite.trial(
-        ids.recovery, needs=needs, hint="a connection whose answer nobody waits for any more is not used again"
-    )
-    async def calls_that_were_given_up_leave_no_answer_to_the_next(case: Case) -> None:
+    async def calls_that_were_given_up_leave_no_answer_to_the_next(self, case: Case) -> None:
         order = random.Random(case.subject.seed)
         async with broken(case) as (store, net):
-            change = faulty.changes(case)[0]
+            change = self.faulty.changes(case)[0]
             for n in range(2):
-                await change.call(store, n, await change.prepared(store, n))
-            expected = [await faulty.reads(store, n) for n in range(2)]
+                await works(store, change, n)
+            expected = [await self.faulty.reads(store, n) for n in range(2)]
             assert expected[0] != expected[1]
             for _ in range(ROUNDS):
                 net.latency = 0.02
-                given_up = [asyncio.ensure_future(faulty.reads(store, 0)) for _ in range(AT_ONCE)]
+                given_up = [asyncio.ensure_future(self.faulty.reads(store, 0)) for _ in range(AT_ONCE)]
                 await asyncio.sleep(order.uniform(0.001, 0.06))
                 for task in given_up:
                     task.cancel()
                 await asyncio.gather(*given_up, return_exceptions=True)
                 net.latency = 0.0
                 for n in range(2):
-                    answers = await asyncio.gather(*(faulty.reads(store, n) for _ in range(AT_ONCE)))
+                    answers = await asyncio.gather(*(self.faulty.reads(store, n) for _ in range(AT_ONCE)))
                     assert answers == [expected[n]] * AT_ONCE
 
-    @suite.trial(ids.restart, needs=needs, restarts=True)
-    async def the_next_calls_work_after_a_restart_of_the_server(case: Case) -> None:
+    async def the_next_calls_work_after_a_restart_of_the_server(self, case: Case) -> None:
         async with broken(case) as (store, _):
-            change = faulty.changes(case)[0]
-            await change.call(store, 0, await change.prepared(store, 0))
+            change = self.faulty.changes(case)[0]
+            await works(store, change, 0)
             await restarted(case)
             await asyncio.sleep(NOTICED_S)
-            before = await change.prepared(store, 1)
-            await change.call(store, 1, before)
-            assert await change.applied(store, 1, before)
+            await works(store, change, 1)
 
-    @suite.trial(ids.restart, needs=lasting, restarts=True, hint="acknowledge when the server has it on its disk")
-    async def what_was_acknowledged_is_there_after_a_restart(case: Case) -> None:
-        ended: dict[int, tuple[Any, Ended]] = {}
+    async def what_was_acknowledged_is_there_after_a_restart(self, case: Case) -> None:
         async with broken(case) as (store, _):
-            change = faulty.changes(case)[0]
-            over = False
-
-            async def write(first: int) -> None:
-                n = first
-                while not over and n < first + 40:
-                    n += 1
-                    try:
-                        before = await change.prepared(store, n)
-                    except PortError:
-                        await asyncio.sleep(0.01)
-                        continue
-                    ended[n] = before, await tried(change.call(store, n, before), change.name)
-
-            writers = [asyncio.create_task(write(1000 * worker)) for worker in range(AT_ONCE)]
+            writers = Writers(store, self.faulty.changes(case)[0], AT_ONCE, calls=40)
+            writing = asyncio.create_task(writers.write())
             try:
-                while sum(one.error is None for _, one in ended.values()) < AT_ONCE and not writers[0].done():
+                while writers.acknowledged < AT_ONCE and not writing.done():
                     await asyncio.sleep(0.01)
                 await restarted(case)
             finally:
-                over = True
-                await asyncio.wait(writers)
-            for writer in writers:
-                writer.result()
+                writers.enough = True
+                await asyncio.wait({writing})
+            writing.result()
             await asyncio.sleep(NOTICED_S)
-            for n, (before, one) in ended.items():
-                truthful(change, one, await change.applied(store, n, before), "with a server that was killed")
+            await writers.were_told_the_truth("with a server that was killed")
 
-    @suite.trial(
-        ids.deadline,
-        needs=needs,
-        hint="a deadline of your own around each exchange; then the connection is thrown away",
-    )
-    async def a_server_that_says_nothing_costs_the_timeout_and_no_more(case: Case) -> None:
+    async def a_server_that_says_nothing_costs_the_timeout_and_no_more(self, case: Case) -> None:
         most = 2 * SILENT_S + SLACK_S
         async with broken(case, timeout=SILENT_S) as (store, net):
-            changes = faulty.changes(case)
+            changes = self.faulty.changes(case)
             befores = [await change.prepared(store, n) for n, change in enumerate(changes)]
             there = len(changes)
-            await changes[0].call(store, there, await changes[0].prepared(store, there))
+            await works(store, changes[0], there)
             net.black_hole()
             calls = [
                 _within(most, tried(change.call(store, n, before), change.name), change.name)
                 for n, (change, before) in enumerate(zip(changes, befores, strict=True))
             ]
-            calls.append(_within(most, tried(faulty.reads(store, there), "a read"), "a read"))
+            calls.append(_within(most, tried(self.faulty.reads(store, there), "a read"), "a read"))
             ended = await asyncio.gather(*calls, return_exceptions=True)
             await healed(net)
             for one in ended:
@@ -246,12 +236,9 @@ def fault_trials(suite: Suite, ids: FaultClauses, faulty: Faulty, *, needs: Need
                 assert isinstance(one, Ended)
                 truthful(change, one, await change.applied(store, n, before), "with a server that said nothing")
 
-    @suite.trial(
-        ids.deadline, needs=needs, hint="a cancelled call throws its connection away instead of waiting for the answer"
-    )
-    async def a_cancelled_call_does_not_wait_for_a_silent_server(case: Case) -> None:
+    async def a_cancelled_call_does_not_wait_for_a_silent_server(self, case: Case) -> None:
         async with broken(case, timeout=60.0) as (store, net):
-            for n, change in enumerate(faulty.changes(case)):
+            for n, change in enumerate(self.faulty.changes(case)):
                 before = await change.prepared(store, n)
                 net.black_hole()
                 task = asyncio.ensure_future(change.call(store, n, before))

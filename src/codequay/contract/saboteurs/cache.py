@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import unicodedata
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any
 
 from codequay.ports.cache import ABSENT, NO_EXPIRY, CacheCapabilities
 from codequay.ports.spec import Level
 
 from . import Saboteur
+from .cache_together import *  # noqa: F403 - the saboteurs of several calls, openings and processes
 
 
 class FoldsCase(Saboteur):
@@ -83,17 +83,6 @@ class ExpiresLate(Saboteur):
         await self.inner.set(key, value, ttl=None if ttl is None else ttl + 1)
 
 
-class AddRaces(Saboteur):
-    wrong = "add looks first and writes later"
-
-    async def add(self, key: str, value: bytes, *, ttl: float | None = None) -> bool:
-        if await self.inner.get(key) is not None:
-            return False
-        await asyncio.sleep(0)
-        await self.inner.set(key, value, ttl=ttl)
-        return True
-
-
 class AddOverwrites(Saboteur):
     wrong = "add that loses still renews the ttl"
 
@@ -142,6 +131,38 @@ class TtlLooksTwice(Saboteur):
     async def ttl(self, key: str) -> float:
         found = float(await self.inner.ttl(key))
         return found if found < 0 else float(self.inner.sync.entries[key].expires - self.inner.sync.clock.monotonic())
+
+
+class ExistsAfterItsEnd(Saboteur):
+    wrong = "a key whose time is over exists until it is removed"
+
+    async def exists(self, key: str) -> bool:
+        return key in self.inner.sync.entries
+
+
+class ExistsByPrefix(Saboteur):
+    wrong = "a key exists when another one begins with it"
+
+    async def exists(self, key: str) -> bool:
+        return bool((await self.inner.scan(prefix=key, limit=1)).keys)
+
+
+class EmptyDoesNotExist(Saboteur):
+    wrong = "a key with an empty value does not exist"
+
+    async def exists(self, key: str) -> bool:
+        return bool(await self.inner.get(key))
+
+
+class AskingProlongs(Saboteur):
+    wrong = "a key that is asked for by exists lives ten seconds longer"
+
+    async def exists(self, key: str) -> bool:
+        there = bool(await self.inner.exists(key))
+        if there and await self.inner.ttl(key) != NO_EXPIRY:
+            entry = self.inner.sync.entries[key]
+            self.inner.sync.entries[key] = entry._replace(expires=entry.expires + 10)
+        return there
 
 
 class ScanIgnoresLimit(Saboteur):
@@ -226,105 +247,6 @@ class CutsLongKeys(KeysByWord):
         return key[:255]
 
 
-class WritesBehind(Saboteur):
-    wrong = "set answers first, and writes several at once"
-    level = Level.DURABILITY
-    over = "sqlite"
-    pending: ClassVar[dict[str, list[tuple[str, bytes, float | None]]]] = {}
-    """By folder, for all openings of this process: among themselves they see no difference."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._pending = self.pending.setdefault(str(self.harness.folder), [])
-        self.at_close(self._write)
-
-    async def set(self, key: str, value: bytes, *, ttl: float | None = None) -> None:
-        self._pending.append((key, value, ttl))
-        if len(self._pending) > 8 or ttl is not None or key in ("listening", "a"):
-            await self._write()
-        await asyncio.sleep(0.02)
-
-    async def _write(self) -> None:
-        while self._pending:
-            key, value, ttl = self._pending.pop(0)
-            await self.inner.set(key, value, ttl=ttl)
-
-    def __getattribute__(self, name: str) -> Any:
-        if name not in ("get", "get_many", "add", "set_many", "delete", "ttl", "scan", "purge"):
-            return super().__getattribute__(name)
-
-        async def after_writing(*args: Any, **options: Any) -> Any:
-            await self._write()
-            return await getattr(self.inner, name)(*args, **options)
-
-        return after_writing
-
-
-class DropsTheTimedAtClose(Saboteur):
-    wrong = "closing forgets what has a time to live"
-    level = Level.CAPABILITY
-    over = "sqlite"
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.at_close(self._forget)
-
-    async def _forget(self) -> None:
-        keys = (await self.inner.scan()).keys
-        await self.inner.delete([key for key in keys if await self.inner.ttl(key) >= 0])
-
-
-class ReadsItsOwnCopy(Saboteur):
-    wrong = "a value that was read once is not read again until its own opening writes"
-    level = Level.CAPABILITY
-    over = "sqlite"
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._known: dict[str, bytes] = {}
-        self._writes = 0
-
-    async def get(self, key: str) -> bytes | None:
-        writes = self._writes
-        found: bytes | None = await self.inner.get(key)
-        if found is not None and writes == self._writes:
-            return self._known.setdefault(key, found)
-        return found
-
-    def __getattribute__(self, name: str) -> Any:
-        if name not in ("add", "set", "set_many", "delete", "purge"):
-            return super().__getattribute__(name)
-
-        async def forgetting(*args: Any, **options: Any) -> Any:
-            self._writes += 1
-            try:
-                return await getattr(self.inner, name)(*args, **options)
-            finally:
-                self._writes += 1
-                self._known.clear()
-
-        return forgetting
-
-
-class HearsItself(Saboteur):
-    wrong = "a listener hears of what its own opening writes, and of nothing else"
-    level = Level.CAPABILITY
-    over = "sqlite"
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._written: set[str] = set()
-
-    async def set(self, key: str, value: bytes, **options: Any) -> None:
-        self._written.add(key)
-        await self.inner.set(key, value, **options)
-
-    async def invalidations(self) -> AsyncIterator[str]:
-        async for key in self.inner.invalidations():
-            if key in self._written or not key.isascii() or key not in "kl":
-                yield key
-
-
 class AnnouncesReads(Saboteur):
     wrong = "a key that is read is announced"
 
@@ -332,16 +254,6 @@ class AnnouncesReads(Saboteur):
         self.inner._announce(key)
         found: bytes | None = await self.inner.get(key)
         return found
-
-
-class SetsOneByOne(Saboteur):
-    wrong = "atomic batches are declared, and set_many stores one after the other"
-    level = Level.CONCURRENCY
-
-    async def set_many(self, items: Mapping[str, bytes], **options: Any) -> None:
-        for key, value in items.items():
-            await self.inner.set(key, value, **options)
-            await asyncio.sleep(0)
 
 
 class KeepsEverything(Saboteur):
@@ -395,11 +307,32 @@ class TurnPerKey(Saboteur):
         return list(await self.inner.get_many(keys))
 
 
+class ExistsByWalking(Saboteur):
+    wrong = "exists walks through the keys, a turn each"
+    level = Level.BUDGET
+
+    async def exists(self, key: str) -> bool:
+        for one in (await self.inner.scan()).keys:
+            self.turn()
+            if one == key:
+                return True
+        return False
+
+
+class ExistsIsHeard(Saboteur):
+    wrong = "a key that is asked for by exists is announced"
+
+    async def exists(self, key: str) -> bool:
+        self.inner._announce(key)
+        return bool(await self.inner.exists(key))
+
+
 class SyncFaceOfYesterday:
     def __init__(self, reads: Any) -> None:
         self._reads = reads
         self.ttl = reads.ttl
         self.get_many = reads.get_many
+        self.exists = reads.exists
 
     def get(self, key: str) -> bytes | None:
         found = self._reads.entries.get(key)
@@ -412,6 +345,23 @@ class SyncMissesEmpty(Saboteur):
     @property
     def sync(self) -> Any:
         return SyncFaceOfYesterday(self.inner.sync)
+
+
+class SyncFaceOfEverything:
+    def __init__(self, reads: Any) -> None:
+        self._reads = reads
+        self.get, self.get_many, self.ttl = reads.get, reads.get_many, reads.ttl
+
+    def exists(self, key: str) -> bool:
+        return key in self._reads.entries
+
+
+class SyncExistsAfterItsEnd(Saboteur):
+    wrong = "on the sync face a key exists until it is removed"
+
+    @property
+    def sync(self) -> Any:
+        return SyncFaceOfEverything(self.inner.sync)
 
 
 class EmptyHasNoTtl(Saboteur):
@@ -428,28 +378,3 @@ class StopsAtNul(Saboteur):
     async def set_many(self, items: Mapping[str, bytes], **options: Any) -> None:
         cut = {key: value if len(value) > 1000 else value.partition(b"\0")[0] for key, value in items.items()}
         await self.inner.set_many(cut, **options)
-
-
-class CountsThenDeletes(Saboteur):
-    wrong = "delete counts first and deletes later"
-    level = Level.CONCURRENCY
-
-    async def delete(self, keys: Sequence[str]) -> int:
-        there = sum(value is not None for value in await self.inner.get_many(list(dict.fromkeys(keys))))
-        for _ in range(4):
-            await asyncio.sleep(0)
-        await self.inner.delete(keys)
-        return there
-
-
-class TornOnCancel(Saboteur):
-    wrong = "set_many that is cancelled has stored its first item"
-    level = Level.CANCELLATION
-
-    async def set_many(self, items: Mapping[str, bytes], **options: Any) -> None:
-        try:
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            await self.inner.set_many(dict(islice(items.items(), 1)), **options)
-            raise
-        await self.inner.set_many(items, **options)

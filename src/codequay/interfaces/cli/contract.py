@@ -56,6 +56,8 @@ def need_kit() -> None:
 
 def _check(call: Invocation) -> int:
     from codequay.contract.check import check
+    from codequay.contract.pytest import told
+    from codequay.contract.report import LATER
     from codequay.contract.runner import TIMEOUT_S
     from codequay.ports.spec import Level
 
@@ -69,12 +71,17 @@ def _check(call: Invocation) -> int:
         levels=[Level(one) for one in levels],
         seed=call.values.get("seed", 0),
         timeout=float(call.values.get("timeout", TIMEOUT_S)),
+        strict=bool(call.values.get("strict")),
         told=lambda outcome: _told(call, outcome),
     )
     found = report.to_json()
     _write(call, "report", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     _write(call, "junit", report.junit() + "\n")
     if call.out.options.format == "text":
+        if report.advisory:
+            call.out.data(f"advisory, {LATER}:\n")
+        for one in report.advisory:
+            call.out.data(told(one) + "\n")
         counts = ", ".join(f"{n} {verdict}" for verdict, n in report.counts().items())
         call.out.data(f"{component}: {report.verdict} ({counts}), contract {report.contract}, seed {report.seed}")
     else:
@@ -175,6 +182,8 @@ def _list(call: Invocation) -> int:
         {
             "clause": clause.id,
             "level": str(clause.level),
+            "since": clause.since,
+            "advisory": found.port.advisory(clause),
             "text": clause.text,
             "trials": [trial.name for trial in found.trials if trial.clause.id == clause.id],
             "hint": next((t.hint for t in found.trials if t.clause.id == clause.id and t.hint), ""),
@@ -183,14 +192,15 @@ def _list(call: Invocation) -> int:
     ]
     out = call.out
     if out.options.format == "json":
-        contract = ".".join(map(str, found.port.version))
-        out.json({"port": found.port.name, "contract": contract, "digest": found.port.digest(), "clauses": clauses})
+        port = found.port
+        out.json({"port": port.name, "contract": port.contract, "digest": port.digest(), "clauses": clauses})
         return exit_codes.OK
     for one in clauses:
         if out.options.format == "jsonl":
             out.json(one)
         else:
-            out.data(f"{one['clause']}  {one['level']:12} {one['text']}")
+            new = f" (since {one['since']}: advisory)" if one["advisory"] else ""
+            out.data(f"{one['clause']}  {one['level']:12} {one['text']}{new}")
             if out.options.verbose and one["hint"]:
                 out.data(f"  hint: {one['hint']}")
     return exit_codes.OK
@@ -227,7 +237,7 @@ class Action(NamedTuple):
 
 
 ACTIONS: Mapping[str, Action] = {
-    "check": Action(_check, ("clause", "level", "require", "seed", "timeout", "report", "junit")),
+    "check": Action(_check, ("clause", "level", "require", "seed", "timeout", "strict", "report", "junit")),
     "selftest": Action(_selftest, ("matrix", "report")),
     "list": Action(_list),
     "diff": Action(_diff, ("from", "to", "seed")),
@@ -299,6 +309,7 @@ COMMAND = Command(
         Option(("--require",), "check: exit 4 unless a clause of each level was tried and held", metavar="L,..."),
         Option(("--seed",), "check, diff: of the generated histories (default: 0)", metavar="N", number=True, least=0),
         Option(("--timeout",), "check: seconds for one trial (default: 30)", metavar="S", number=True),
+        Option(("--strict",), "check: advisory clauses, those new in the port's latest minor version, count too"),
         Option(("--report",), "check: write the certificate here; selftest: the measurements", metavar="FILE"),
         Option(("--junit",), "check: write the trials here, as JUnit XML", metavar="FILE"),
         Option(("--matrix",), "selftest: every clause over every broken adapter: what each catches; takes minutes"),
@@ -314,7 +325,7 @@ COMMAND = Command(
     ),
     exits={
         0: "it holds",
-        1: "a clause failed, two adapters differ, or the clauses are too weak",
+        1: "a clause failed that is not advisory, two adapters differ, or the clauses are too weak",
         2: exit_codes.MEANING[2],
         4: "something could not be tried",
     },

@@ -28,7 +28,7 @@ COMMAND = Command(
         ("codequay gc --dry-run", "what would go"),
         ("codequay gc", "let it go"),
     ),
-    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4, 6, 7, 130, 143)},
+    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4, 6, 7, 124, 130, 143)},
     notes=(
         "Kept are: what is searched, revisions and linked work trees that were indexed, the newest\n"
         "index.keep_generations generations, and whatever was superseded less than ten minutes ago.\n"

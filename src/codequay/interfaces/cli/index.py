@@ -57,6 +57,6 @@ COMMAND = Command(
         ("codequay index ~/src/django ~/src/flask", "several; one that fails does not stop the others"),
         ("codequay index --rev v2.1", "a tag, beside the working tree; what both share is stored once"),
     ),
-    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 6, 7, 130, 143)},
+    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 6, 7, 124, 130, 143)},
     notes="The index lies in .codequay/ at the top of the repository. Nothing of the repository's is executed.",
 )

@@ -40,7 +40,8 @@ def _print(out: Output, answer: MigrationsAnswer, *, sql: bool) -> None:
                 state = "applied now"
             rows.append((step.store, " ".join(store.ports), str(step.version), state, step.title))
             if sql:
-                out.data(f"-- {step.store} {step.version}, {state}: {step.title}\n{step.sql}\n")
+                by_hand = store.reach == "network" and not step.applied
+                out.data(f"-- {step.store} {step.version}, {state}: {step.title}\n{_statements(step.sql, by_hand)}\n")
     if not sql:
         render.table(out, rows)
     if answer.pending:
@@ -50,6 +51,11 @@ def _print(out: Output, answer: MigrationsAnswer, *, sql: bool) -> None:
         )
 
 
+def _statements(sql: str, by_hand: bool) -> str:
+    """What nobody has to run is a comment, so that the whole may be given to a server's own client."""
+    return sql if by_hand else "\n".join(f"-- {line}" for line in sql.splitlines())
+
+
 COMMAND = Command(
     name="migrations",
     summary="the versions of the stores, and the steps that bring an older index forward",
@@ -57,14 +63,14 @@ COMMAND = Command(
     arguments=(Argument("PATH", "a path inside the repository (default: here)", default="."),),
     options=(
         Option(("--apply",), "run the pending steps now"),
-        Option(("--sql",), "print what each step runs"),
+        Option(("--sql",), "print what each step runs; in comments what is applied, or of a file of this machine"),
     ),
     examples=(
         ("codequay migrations", "what has been applied to the index here, and what is pending"),
-        ("codequay migrations --sql", "the statements alone, for somebody who may run them on a server"),
+        ("codequay migrations --sql | psql DSN", "by somebody who may make tables on the server"),
         ("codequay migrations --apply", 'where adapters.postgres.migrations = "check"'),
     ),
-    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4, 6, 7)},
+    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4, 6, 7, 124)},
     notes=(
         "Steps go forward only, each store's in one transaction. An index of an older release can be read before it\n"
         "is migrated; what a newer release has made is used as far as it says that it may be, else refused."

@@ -10,7 +10,8 @@ def run(call: Invocation) -> int:
     from . import render, runtime
 
     settings = runtime.settings(call, call.values["PATH"])
-    plan = runtime.app(call, settings).plan().to_json()
+    planned = runtime.app(call, settings).plan()
+    plan = planned.to_json()
     out = call.out
     if out.options.format == "json":
         out.json(plan)
@@ -25,8 +26,8 @@ def run(call: Invocation) -> int:
             rows.append((port, chosen["adapter"], able["reach"], durable, chosen["certificate"], chosen["why"]))
         out.data(f"profile  {plan['profile']}")
         render.table(out, rows)
-    for warning in plan["warnings"]:
-        out.note(warning)
+    for line in (*plan["warnings"], *planned.of_machines):
+        out.note(line)
     return exit_codes.OK
 
 

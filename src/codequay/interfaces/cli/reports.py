@@ -49,6 +49,8 @@ def status(out: Output, answer: StatusAnswer) -> None:
             _repo(out, repo)
         for file in answer.files:
             _file(out, file)
+    if answer.unheld:
+        out.note(f"only another machine or index folder has indexed {', '.join(map(out.name, answer.unheld))}")
 
 
 def _repo(out: Output, repo: RepoStatus) -> None:
@@ -65,7 +67,8 @@ def _repo(out: Output, repo: RepoStatus) -> None:
     if repo.skipped:
         out.data("  skipped  " + ", ".join(f"{n} {reason}" for reason, n in sorted(repo.skipped.items())))
     for port in sorted({*repo.stores, *repo.cold}):
-        cold = "cold: run codequay index" if port in repo.cold else ""
+        whose = "another machine or index folder published this generation; " if port in repo.elsewhere else ""
+        cold = f"cold: {whose}run codequay index" if port in repo.cold else ""
         out.data(f"  {port:<8} " + "  ".join(filter(None, (repo.stores.get(port, ""), cold))))
 
 

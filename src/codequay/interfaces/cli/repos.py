@@ -59,5 +59,5 @@ COMMAND = Command(
         ("codequay repos rm github.com/django/django", "searches no longer show it; gc deletes its data"),
         ("codequay repos rm . --rev v1.0", "a revision that is needed no more"),
     ),
-    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4, 6, 7)},
+    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4, 6, 7, 124)},
 )

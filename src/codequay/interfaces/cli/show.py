@@ -40,5 +40,5 @@ COMMAND = Command(
         ("codequay show src/app.py", "the file as indexed"),
         ("codequay show src/app.py:42", "the function that holds line 42"),
     ),
-    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4, 6, 7)},
+    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4, 6, 7, 124)},
 )

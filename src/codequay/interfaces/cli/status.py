@@ -42,5 +42,5 @@ COMMAND = Command(
         ("codequay status --runs", "when it was indexed, how long it took, what failed"),
         ("codequay status --format json", "for programs"),
     ),
-    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4, 6)},
+    exits={code: exit_codes.MEANING[code] for code in (0, 2, 3, 4, 6, 124)},
 )

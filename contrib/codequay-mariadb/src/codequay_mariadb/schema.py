@@ -178,15 +178,11 @@ class Store:
             for step in STEPS[version:]:
                 await connection.send(step.statements(self.tables))
             meta = self.tables.meta
-            values = [("version", str(len(STEPS))), ("fingerprint", FINGERPRINT)]
-            rows = [sql.row(sql.text(name), sql.text(value)) for name, value in values]
-            store_id = sql.row(sql.text("store_id"), sql.text(uuid.uuid4().hex))
-            await connection.send(
-                [
-                    f"INSERT IGNORE INTO {meta} VALUES {store_id}",
-                    *sql.inserts(f"INSERT INTO {meta}", rows, "ON DUPLICATE KEY UPDATE value = VALUES(value)"),
-                ]
-            )
+            values = {"store_id": uuid.uuid4().hex, "version": str(len(STEPS)), "fingerprint": FINGERPRINT}
+            rows = [sql.row(sql.text(name), sql.text(value)) for name, value in values.items()]
+            # One statement, because others read while this one writes: half of the rows is no store of ours.
+            kept = f"ON DUPLICATE KEY UPDATE value = IF(name = {sql.text('store_id')}, value, VALUES(value))"
+            await connection.send(list(sql.inserts(f"INSERT INTO {meta}", rows, kept)))
         except BaseException:
             connection.drop()
             raise
